@@ -1,0 +1,3 @@
+"""Azure ML endpoints on your own machine."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What users write: documents turned into frozen entities. Pure; used by every layer above."""

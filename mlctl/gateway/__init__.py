@@ -1,0 +1,1 @@
+"""Envoy's configuration: rendered, published and watched. Used by control."""

@@ -1,0 +1,1 @@
+"""One function per verb: plain values in, frozen results out. Called by cli."""

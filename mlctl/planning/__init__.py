@@ -1,0 +1,1 @@
+"""Decisions as pure functions: what to start, stop, route. Used by control and ops."""

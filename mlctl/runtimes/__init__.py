@@ -1,0 +1,1 @@
+"""What runs replicas: processes today. Used by control."""
