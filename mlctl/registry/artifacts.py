@@ -1,0 +1,113 @@
+"""Copies of models and code, kept under the hash of their content. Never links to the user's files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlctl.errors import BackendUnavailable, InvalidInput
+from mlctl.registry.store import Store
+
+SKIPPED = frozenset({"__pycache__", ".git", ".ipynb_checkpoints", ".DS_Store"})
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored copy. `path` is the folder that holds it, under its own base name `name`: Azure's layout of a model."""
+
+    hash: str
+    name: str
+    files: int
+    size_bytes: int
+    path: Path
+
+
+def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
+    """Copy a file or folder into `folder`, unless the same content is there already.
+
+    InvalidInput: `source` is missing or holds a dangling link. BackendUnavailable: the copy cannot be written.
+    """
+    if not source.exists():
+        raise InvalidInput(f"{source} does not exist")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+    try:
+        artifact = _copy_into(draft, folder, source.resolve(), source.name or source.resolve().name)
+        _keep(draft, artifact)
+    except OSError as error:
+        raise BackendUnavailable(f"cannot copy {source} to {folder}: {error.strerror}", hint=f"df -h {folder}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    store.execute(
+        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (artifact.hash, artifact.name, artifact.files, artifact.size_bytes, time.time()),
+    )
+    return artifact
+
+
+def find_artifact(store: Store, folder: Path, digest: str) -> Artifact | None:
+    """Return a stored artifact, or None."""
+    row = store.row("SELECT * FROM artifacts WHERE hash = ?", (digest,))
+    if row is None:
+        return None
+    return Artifact(digest, row["name"], row["files"], row["size_bytes"], folder / digest)
+
+
+def _copy_into(draft: Path, folder: Path, source: Path, name: str) -> Artifact:
+    digest, files, size_bytes = hashlib.sha256(name.encode()), 0, 0
+    for path, relative in _walk(source, Path(name)):
+        target = draft / relative
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copied, content = _copy_file(path, target)
+        executable = os.access(path, os.X_OK)
+        target.chmod(0o500 if executable else 0o400)
+        digest.update(f"\0{relative}\0{int(executable)}\0{content}".encode())
+        files, size_bytes = files + 1, size_bytes + copied
+    (draft / name).mkdir(exist_ok=True) if source.is_dir() else None
+    return Artifact(digest.hexdigest(), name, files, size_bytes, folder / digest.hexdigest())
+
+
+def _walk(source: Path, relative: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the files of a tree in a fixed order, links followed, each with its place in the copy."""
+    if source.is_file():
+        yield source, relative
+        return
+    for current, folders, files in os.walk(source, followlinks=True):
+        here = Path(current)
+        if here.resolve() in here.resolve().parents or len(here.relative_to(source).parts) > 64:
+            raise InvalidInput(f"{here} is nested too deep, or links to a folder above itself")
+        folders[:] = sorted(set(folders) - SKIPPED)
+        for file in sorted(set(files) - SKIPPED):
+            if not (here / file).exists():
+                raise InvalidInput(f"{here / file} is a link to nothing")
+            yield here / file, relative / (here / file).relative_to(source)
+
+
+def _copy_file(source: Path, target: Path) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while chunk := reader.read(_CHUNK):
+            digest.update(chunk)
+            writer.write(chunk)
+            size += len(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return size, digest.hexdigest()
+
+
+def _keep(draft: Path, artifact: Artifact) -> None:
+    if artifact.path.exists():
+        return
+    try:
+        draft.rename(artifact.path)
+    except OSError:
+        # Somebody else stored the same content a moment ago.
+        if not artifact.path.exists():
+            raise

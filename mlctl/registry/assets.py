@@ -1,0 +1,126 @@
+"""Registered models and environments, by workspace, name and version."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlctl.errors import Conflict
+from mlctl.registry.events import os_user
+from mlctl.registry.store import Store
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A version of a model or an environment. `kind` is `model` or `environment`; `artifact` a content hash."""
+
+    kind: str
+    workspace: str
+    name: str
+    version: str
+    spec: Mapping[str, Any]
+    artifact: str | None
+    created_at: float
+    created_by: str
+    archived: bool
+
+
+def put_asset(
+    store: Store,
+    *,
+    kind: str,
+    workspace: str,
+    name: str,
+    version: str | None,
+    spec: Mapping[str, Any],
+    artifact: str | None,
+) -> Asset:
+    """Register a version; without one the next number. The same version again must have the same content: Conflict."""
+    with store.transaction():
+        version = version or _next_version(store, kind, workspace, name)
+        found = get_asset(store, kind=kind, workspace=workspace, name=name, version=version)
+        if found is None:
+            _insert(store, kind, workspace, name, version, spec, artifact)
+        elif not _is_same_content(found, spec, artifact):
+            raise Conflict(
+                f"{kind} {name}:{version} exists with other content: a registered version never changes",
+                hint=f"leave --version out, or take the next one (newest: {_newest(store, kind, workspace, name)})",
+            )
+        else:
+            store.execute(
+                "UPDATE assets SET spec = ? WHERE kind = ? AND workspace = ? AND name = ? AND version = ?",
+                (json.dumps(spec), kind, workspace, name, version),
+            )
+    stored = get_asset(store, kind=kind, workspace=workspace, name=name, version=version)
+    assert stored is not None
+    return stored
+
+
+# What may differ between two registrations of one version.
+_SOFT = frozenset({"description", "tags", "stage", "properties", "path", "id"})
+
+
+def _is_same_content(found: Asset, spec: Mapping[str, Any], artifact: str | None) -> bool:
+    def hard(document: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in document.items() if key not in _SOFT}
+
+    return found.artifact == artifact and hard(found.spec) == hard(spec)
+
+
+def _insert(
+    store: Store, kind: str, workspace: str, name: str, version: str, spec: Mapping[str, Any], artifact: str | None
+) -> None:
+    store.execute(
+        "INSERT INTO assets (kind, workspace, name, version, spec, artifact, created_at, created_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (kind, workspace, name, version, json.dumps(spec), artifact, time.time(), os_user()),
+    )
+
+
+def get_asset(store: Store, *, kind: str, workspace: str, name: str, version: str) -> Asset | None:
+    """Return one version, or None."""
+    row = store.row(
+        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND name = ? AND version = ?",
+        (kind, workspace, name, version),
+    )
+    return _asset(row) if row else None
+
+
+def latest_asset(store: Store, *, kind: str, workspace: str, name: str) -> Asset | None:
+    """Return the version that was registered last, or None. Source: `show --label latest`."""
+    row = store.row(
+        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND name = ? ORDER BY created_at DESC, rowid DESC LIMIT 1",
+        (kind, workspace, name),
+    )
+    return _asset(row) if row else None
+
+
+def list_assets(store: Store, *, kind: str, workspace: str, name: str | None = None) -> list[Asset]:
+    """Return all versions, newest first, of one name or of all."""
+    rows = store.rows(
+        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND (? IS NULL OR name = ?)"
+        " ORDER BY created_at DESC, rowid DESC",
+        (kind, workspace, name, name),
+    )
+    return [_asset(row) for row in rows]
+
+
+def _asset(row: Any) -> Asset:
+    fields = dict(row)
+    return Asset(**{**fields, "spec": json.loads(fields["spec"]), "archived": bool(fields["archived"])})
+
+
+def _next_version(store: Store, kind: str, workspace: str, name: str) -> str:
+    rows = store.rows(
+        "SELECT version FROM assets WHERE kind = ? AND workspace = ? AND name = ?", (kind, workspace, name)
+    )
+    numbers = [int(row["version"]) for row in rows if row["version"].isdigit()]
+    return str(max(numbers, default=0) + 1)
+
+
+def _newest(store: Store, kind: str, workspace: str, name: str) -> str:
+    asset = latest_asset(store, kind=kind, workspace=workspace, name=name)
+    return asset.version if asset else "none"
