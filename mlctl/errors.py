@@ -121,9 +121,15 @@ class UserCodeFailed(MlctlError):
     http_status = 424
 
     def __init__(
-        self, message: str, *, hint: str = "", frames: Sequence[Frame] = (), cause: str = "", model_dir: str = ""
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        frames: Sequence[Frame] = (),
+        cause: str = "",
+        model_dir: Sequence[str] = (),
     ) -> None:
         super().__init__(message, hint=hint)
         self.frames = tuple(frames)
         self.cause = cause
-        self.model_dir = model_dir
+        self.model_dir = tuple(model_dir)

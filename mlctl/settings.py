@@ -67,7 +67,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """Read MLCTL_HOME and MLCTL_GATEWAY_PORT; the default home is the platform's folder for user data."""
     home = environ.get("MLCTL_HOME")
     if not home:
-        import platformdirs  # noqa: PLC0415  only when needed: it costs every start of the command line
+        import platformdirs
 
         home = platformdirs.user_data_dir("mlctl")
     return Settings(home=Path(home).expanduser().absolute(), gateway_port=_read_port(environ))

@@ -42,7 +42,9 @@ def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
         artifact = _copy_into(draft, folder, source.resolve(), source.name or source.resolve().name)
         _keep(draft, artifact)
     except OSError as error:
-        raise BackendUnavailable(f"cannot copy {source} to {folder}: {error.strerror}", hint=f"df -h {folder}") from error
+        raise BackendUnavailable(
+            f"cannot copy {source} to {folder}: {error.strerror}", hint=f"df -h {folder}"
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     store.execute(
@@ -81,8 +83,9 @@ def _walk(source: Path, relative: Path) -> Iterator[tuple[Path, Path]]:
         return
     for current, folders, files in os.walk(source, followlinks=True):
         here = Path(current)
-        if here.resolve() in here.resolve().parents or len(here.relative_to(source).parts) > 64:
-            raise InvalidInput(f"{here} is nested too deep, or links to a folder above itself")
+        above = (source / part for part in here.relative_to(source).parents)
+        if here != source and here.resolve() in {folder.resolve() for folder in above}:
+            raise InvalidInput(f"{here} is a link to a folder above itself")
         folders[:] = sorted(set(folders) - SKIPPED)
         for file in sorted(set(files) - SKIPPED):
             if not (here / file).exists():

@@ -43,7 +43,7 @@ def put_asset(
         version = version or _next_version(store, kind, workspace, name)
         found = get_asset(store, kind=kind, workspace=workspace, name=name, version=version)
         if found is None:
-            _insert(store, kind, workspace, name, version, spec, artifact)
+            _insert(store, kind=kind, workspace=workspace, name=name, version=version, spec=spec, artifact=artifact)
         elif not _is_same_content(found, spec, artifact):
             raise Conflict(
                 f"{kind} {name}:{version} exists with other content: a registered version never changes",
@@ -71,7 +71,7 @@ def _is_same_content(found: Asset, spec: Mapping[str, Any], artifact: str | None
 
 
 def _insert(
-    store: Store, kind: str, workspace: str, name: str, version: str, spec: Mapping[str, Any], artifact: str | None
+    store: Store, *, kind: str, workspace: str, name: str, version: str, spec: Mapping[str, Any], artifact: str | None
 ) -> None:
     store.execute(
         "INSERT INTO assets (kind, workspace, name, version, spec, artifact, created_at, created_by)"
@@ -92,7 +92,8 @@ def get_asset(store: Store, *, kind: str, workspace: str, name: str, version: st
 def latest_asset(store: Store, *, kind: str, workspace: str, name: str) -> Asset | None:
     """Return the version that was registered last, or None. Source: `show --label latest`."""
     row = store.row(
-        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND name = ? ORDER BY created_at DESC, rowid DESC LIMIT 1",
+        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND name = ?"
+        " ORDER BY created_at DESC, rowid DESC LIMIT 1",
         (kind, workspace, name),
     )
     return _asset(row) if row else None
@@ -109,8 +110,9 @@ def list_assets(store: Store, *, kind: str, workspace: str, name: str | None = N
 
 
 def _asset(row: Any) -> Asset:
-    fields = dict(row)
-    return Asset(**{**fields, "spec": json.loads(fields["spec"]), "archived": bool(fields["archived"])})
+    fields: dict[str, Any] = dict(row)
+    fields |= {"spec": json.loads(fields["spec"]), "archived": bool(fields["archived"])}
+    return Asset(**fields)
 
 
 def _next_version(store: Store, kind: str, workspace: str, name: str) -> str:

@@ -65,7 +65,7 @@ def insert_deployment(
             " modified_at, modified_by) VALUES (?, ?, 1, ?, 'Creating', ?, ?, ?, ?)",
             (owner.name, name, int(takes_all_traffic), now, user, now, user),
         )
-        _insert_generation(store, owner.name, name, 1, spec, plan)
+        _insert_generation(store, (owner.name, name, 1), spec, plan)
         events.record(store, "deployment.create", f"{name} created", endpoint=owner.name, deployment=name)
     return get_deployment(store, owner.name, name)
 
@@ -82,11 +82,11 @@ def _refuse_existing(store: Store, endpoint: str, name: str) -> None:
 
 
 def _insert_generation(
-    store: Store, endpoint: str, name: str, generation: int, spec: Mapping[str, Any], plan: Mapping[str, Any]
+    store: Store, key: tuple[str, str, int], spec: Mapping[str, Any], plan: Mapping[str, Any]
 ) -> None:
     store.execute(
         "INSERT INTO deployment_generations VALUES (?, ?, ?, ?, ?)",
-        (endpoint, name, generation, json.dumps(spec), json.dumps(plan)),
+        (*key, json.dumps(spec), json.dumps(plan)),
     )
 
 
@@ -97,14 +97,19 @@ def write_generation(
     with store.transaction():
         row = get_deployment(store, endpoint, name)
         generation = row.generation + 1
-        _insert_generation(store, row.endpoint, row.name, generation, spec, plan)
+        _insert_generation(store, (row.endpoint, row.name, generation), spec, plan)
         store.execute(
             "UPDATE deployments SET generation = ?, state = ?, error = NULL, failures = 0, next_start_at = 0,"
             " modified_at = ?, modified_by = ? WHERE endpoint = ? AND name = ?",
             (generation, state, time.time(), events.os_user(), row.endpoint, row.name),
         )
         events.record(
-            store, "deployment.update", f"{row.name} updated", endpoint=row.endpoint, deployment=row.name, generation=generation
+            store,
+            "deployment.update",
+            f"{row.name} updated",
+            endpoint=row.endpoint,
+            deployment=row.name,
+            generation=generation,
         )
     return generation
 
@@ -126,16 +131,20 @@ def get_deployment(store: Store, endpoint: str, name: str) -> DeploymentRow:
 
 def list_deployments(store: Store, endpoint: str) -> list[DeploymentRow]:
     """Return an endpoint's deployments, oldest first."""
-    return [_deployment(row) for row in store.rows(f"{_SELECT} WHERE d.endpoint = ? ORDER BY d.created_at", (endpoint,))]
+    return [
+        _deployment(row) for row in store.rows(f"{_SELECT} WHERE d.endpoint = ? ORDER BY d.created_at", (endpoint,))
+    ]
 
 
 def list_generations(store: Store, endpoint: str, name: str) -> dict[int, GenerationRow]:
     """Return every generation that is still kept: the newest and the one that serves."""
     rows = store.rows(
-        "SELECT generation, spec, plan FROM deployment_generations WHERE endpoint = ? AND deployment = ?", (endpoint, name)
+        "SELECT generation, spec, plan FROM deployment_generations WHERE endpoint = ? AND deployment = ?",
+        (endpoint, name),
     )
     return {
-        row["generation"]: GenerationRow(row["generation"], json.loads(row["spec"]), json.loads(row["plan"])) for row in rows
+        row["generation"]: GenerationRow(row["generation"], json.loads(row["spec"]), json.loads(row["plan"]))
+        for row in rows
     }
 
 
@@ -174,6 +183,19 @@ def mark_serving(store: Store, row: DeploymentRow, **data: Any) -> None:
         )
 
 
+def carry_over(store: Store, row: DeploymentRow, generation: int) -> None:
+    """Let the replicas of a row's generation count for a newer one that differs in their number only."""
+    with store.transaction():
+        where = (generation, row.endpoint, row.name, row.generation)
+        store.execute(
+            "UPDATE replicas SET generation = ? WHERE endpoint = ? AND deployment = ? AND generation = ?", where
+        )
+        store.execute(
+            "UPDATE deployments SET serving_generation = ? WHERE endpoint = ? AND name = ? AND serving_generation = ?",
+            where,
+        )
+
+
 def mark_failed(store: Store, row: DeploymentRow, error: Mapping[str, Any]) -> None:
     """Record that the generation did not come up; what served before goes on."""
     with store.transaction():
@@ -183,9 +205,7 @@ def mark_failed(store: Store, row: DeploymentRow, error: Mapping[str, Any]) -> N
             (row.generation, json.dumps(error), row.endpoint, row.name, row.generation),
         )
         if changed:
-            events.record(
-                store, "deployment.failed", str(error["message"]), endpoint=row.endpoint, deployment=row.name
-            )
+            events.record(store, "deployment.failed", str(error["message"]), endpoint=row.endpoint, deployment=row.name)
 
 
 def count_failure(store: Store, row: DeploymentRow, *, next_start_at: float) -> None:
@@ -200,7 +220,8 @@ def count_failure(store: Store, row: DeploymentRow, *, next_start_at: float) -> 
 def forget_failures(store: Store, row: DeploymentRow) -> None:
     """A replica has been well for a while: earlier failures no longer count."""
     store.execute(
-        "UPDATE deployments SET failures = 0, next_start_at = 0 WHERE endpoint = ? AND name = ?", (row.endpoint, row.name)
+        "UPDATE deployments SET failures = 0, next_start_at = 0 WHERE endpoint = ? AND name = ?",
+        (row.endpoint, row.name),
     )
 
 

@@ -42,7 +42,8 @@ def insert_endpoint(
     with store.transaction():
         if find_endpoint(store, name):
             raise Conflict(
-                f"endpoint {name} exists already", hint=f"change it: mlctl endpoint update -n {name} …, or pick another name"
+                f"endpoint {name} exists already",
+                hint=f"change it: mlctl endpoint update -n {name} …, or pick another name",
             )
         store.execute(
             "INSERT INTO endpoints (name, generation, spec, credentials, state, workspace, resource_group, created_at,"
@@ -152,7 +153,7 @@ def _endpoint(row: Any) -> EndpointRow:
 
 
 def _near(name: str, names: list[str]) -> str:
-    import difflib  # noqa: PLC0415  on the way to an error only
+    import difflib
 
     close = difflib.get_close_matches(name.lower(), names, n=3)
     if close:

@@ -65,7 +65,9 @@ def remove_replica(store: Store, replica: str) -> None:
 
 def list_replicas(store: Store, endpoint: str | None = None) -> list[ReplicaRow]:
     """Return the replicas of one endpoint or of all, oldest first."""
-    rows = store.rows("SELECT * FROM replicas WHERE ? IS NULL OR endpoint = ? ORDER BY started_at", (endpoint, endpoint))
+    rows = store.rows(
+        "SELECT * FROM replicas WHERE ? IS NULL OR endpoint = ? ORDER BY started_at", (endpoint, endpoint)
+    )
     return [ReplicaRow(**dict(row)) for row in rows]
 
 

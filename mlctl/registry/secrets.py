@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -23,7 +24,7 @@ class SecretBox:
 
     def __init__(self, path: Path) -> None:
         # Loading cryptography costs more than most commands take.
-        from cryptography.fernet import Fernet  # noqa: PLC0415
+        from cryptography.fernet import Fernet
 
         self._path = path
         self._fernet = Fernet(_load_key(path))
@@ -34,7 +35,7 @@ class SecretBox:
 
     def decrypt(self, blob: bytes) -> dict[str, str]:
         """Return the map behind a ciphertext; BackendUnavailable when the key is not the one it was made with."""
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415
+        from cryptography.fernet import InvalidToken
 
         try:
             return json.loads(self._fernet.decrypt(blob))
@@ -55,7 +56,7 @@ def _load_key(path: Path) -> bytes:
 
 
 def _make_key(path: Path) -> bytes:
-    from cryptography.fernet import Fernet  # noqa: PLC0415
+    from cryptography.fernet import Fernet
 
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -65,10 +66,8 @@ def _make_key(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
         # A link fails if another process was first: both then use the one key.
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
         return path.read_bytes()
     except OSError as error:
         raise BackendUnavailable(f"cannot write {path}: {error.strerror}") from error

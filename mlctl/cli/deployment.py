@@ -1,0 +1,183 @@
+"""`mlctl deployment`, az's `ml online-deployment`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlctl.cli import render
+from mlctl.cli.options import (
+    GLOBALS,
+    Add,
+    DeploymentName,
+    ForceString,
+    Lines,
+    Local,
+    LocalGpu,
+    NoWait,
+    OptionalFile,
+    OptionalName,
+    OptionalOwnerName,
+    OwnerName,
+    PackageModel,
+    Remove,
+    RequiredFile,
+    Set,
+    SkipScriptValidation,
+    Timeout,
+    VscodeDebug,
+    Web,
+    Yes,
+)
+from mlctl.cli.state import current
+from mlctl.ops import deployments
+
+app = typer.Typer(
+    help="Deployments: a model and its scoring script, served by replicas.", rich_markup_mode=None, add_completion=False
+)
+
+
+@app.command(epilog=GLOBALS)
+def create(
+    file: RequiredFile,
+    name: OptionalName = None,
+    endpoint_name: OptionalOwnerName = None,
+    all_traffic: Annotated[
+        bool, typer.Option("--all-traffic", help="Give it all of the endpoint's traffic once it is ready.")
+    ] = False,
+    set_: Set = None,
+    skip_script_validation: SkipScriptValidation = False,
+    no_wait: NoWait = False,
+    local: Local = "false",
+    local_enable_gpu: LocalGpu = "false",
+    vscode_debug: VscodeDebug = "false",
+    package_model: PackageModel = False,
+    web: Web = False,
+    timeout: Timeout = None,
+) -> None:
+    """Create a deployment and wait until its replicas are ready.
+
+    Example: mlctl deployment create -f blue.yml --all-traffic
+    """
+    state = current()
+    state.session.timeout_s = timeout
+    result = deployments.create(
+        state.session,
+        file=file,
+        name=name,
+        endpoint=endpoint_name,
+        overrides=state.overrides,
+        takes_all_traffic=all_traffic,
+        checks_script=not skip_script_validation,
+        waits=not no_wait,
+    )
+    state.emit(None if no_wait else result.document, lambda: render.show_served(result))
+
+
+@app.command(epilog=GLOBALS)
+def update(
+    file: OptionalFile = None,
+    name: OptionalName = None,
+    endpoint_name: OptionalOwnerName = None,
+    set_: Set = None,
+    add: Add = None,
+    remove: Remove = None,
+    force_string: ForceString = False,
+    skip_script_validation: SkipScriptValidation = False,
+    no_wait: NoWait = False,
+    local: Local = "false",
+    local_enable_gpu: LocalGpu = "false",
+    vscode_debug: VscodeDebug = "false",
+    web: Web = False,
+    timeout: Timeout = None,
+) -> None:
+    """Change a deployment; the old replicas serve until the new ones are ready.
+
+    Example: mlctl deployment update -n blue -e fraud-endpoint --set instance_count=2
+    """
+    state = current()
+    state.session.timeout_s = timeout
+    result = deployments.update(
+        state.session,
+        file=file,
+        name=name,
+        endpoint=endpoint_name,
+        operations=state.operations,
+        forces_text=force_string,
+        checks_script=not skip_script_validation,
+        waits=not no_wait,
+    )
+    state.emit(None if no_wait else result.document, lambda: render.show_served(result))
+
+
+@app.command(epilog=GLOBALS)
+def show(name: DeploymentName, endpoint_name: OwnerName, local: Local = "false", web: Web = False) -> None:
+    """Show a deployment.
+
+    Example: mlctl deployment show -n blue -e fraud-endpoint --query provisioning_state -o tsv
+    """
+    state = current()
+    result = deployments.show(state.session, endpoint=endpoint_name, name=name)
+    state.emit(result.document, lambda: render.show_deployment(result))
+
+
+@app.command("list", epilog=GLOBALS)
+def list_(endpoint_name: OwnerName, local: Local = "false") -> None:
+    """List an endpoint's deployments.
+
+    Example: mlctl deployment list -e fraud-endpoint -o table
+    """
+    state = current()
+    rows = deployments.list_all(state.session, endpoint_name)
+    state.emit(rows, lambda: render.show_deployments(rows))
+
+
+@app.command(epilog=GLOBALS)
+def delete(
+    name: DeploymentName,
+    endpoint_name: OwnerName,
+    yes: Yes = False,
+    no_wait: NoWait = False,
+    local: Local = "false",
+    timeout: Timeout = None,
+) -> None:
+    """Delete a deployment that gets no traffic.
+
+    Example: mlctl deployment delete -n green -e fraud-endpoint --yes
+    """
+    state = current()
+    state.session.timeout_s = timeout
+    state.confirm(f"Delete deployment {name} of {endpoint_name}?", is_sure=yes)
+    deployments.delete(state.session, endpoint=endpoint_name, name=name, waits=not no_wait)
+    state.emit(None, lambda: render.say(f"{endpoint_name}/{name} is {'being deleted' if no_wait else 'deleted'}"))
+
+
+@app.command("get-logs", epilog=GLOBALS)
+def get_logs(
+    name: DeploymentName,
+    endpoint_name: OwnerName,
+    lines: Lines = 5000,
+    container: Annotated[
+        str, typer.Option("--container", "-c", help="inference-server or storage-initializer.")
+    ] = "inference-server",
+    local: Local = "false",
+) -> None:
+    """Print what a deployment's newest replica wrote.
+
+    Example: mlctl deployment get-logs -n blue -e fraud-endpoint --lines 50
+    """
+    state = current()
+    text = deployments.get_logs(state.session, endpoint=endpoint_name, name=name, lines=lines, container=container)
+    state.emit_text(text)
+
+
+@app.command(epilog=GLOBALS)
+def events(name: DeploymentName, endpoint_name: OwnerName, lines: Lines = 1000) -> None:
+    """List what happened to a deployment, oldest first.
+
+    Example: mlctl deployment events -n blue -e fraud-endpoint
+    """
+    state = current()
+    rows = deployments.list_events(state.session, endpoint=endpoint_name, name=name, limit=lines)
+    state.emit(rows, lambda: render.show_events(rows))

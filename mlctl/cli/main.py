@@ -1,0 +1,199 @@
+"""The command line's entry: takes the arguments apart, runs one command, and is the one place that prints errors."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mlctl import __version__
+from mlctl.cli.arguments import Invocation, normalize
+from mlctl.errors import MlctlError, UsageError
+
+if TYPE_CHECKING:
+    from mlctl.cli.state import State
+
+INTERRUPTED, BUG = 130, 70
+
+# A static table: help of the root imports none of the commands.
+COMMANDS = {
+    "endpoint": "Endpoints: one address, keys, and traffic split over deployments (az: online-endpoint).",
+    "deployment": "Deployments: a model and its scoring script, served by replicas (az: online-deployment).",
+    "model": "Models: files under a name and a version.",
+    "environment": "Environments: what deployments run in, under a name and a version.",
+    "daemon": "The daemon that keeps everything running; commands start it by themselves.",
+}
+
+
+class Root(click.Group):
+    """Loads the module of a noun when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the nouns."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one noun's commands."""
+        if cmd_name not in COMMANDS:
+            return None
+        import typer.main
+
+        command = typer.main.get_command(importlib.import_module(f"mlctl.cli.{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of nouns without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _make_root() -> Root:
+    return Root(
+        name="mlctl",
+        help="Azure ML endpoints on your own machine: az ml's files and commands, without a cloud.\n\n"
+        "Example: mlctl deployment create -f blue.yml --all-traffic",
+        epilog="Every command takes az's global arguments: -o/--output, --query, -g, -w, --verbose, --debug.",
+        params=[click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_show_version)],
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
+        no_args_is_help=False,
+    )
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        sys.stdout.write(f"mlctl {__version__}\n")
+        context.exit()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way to end
+    """Run one command line; return its exit code. Nothing is raised."""
+    from mlctl.cli import render
+
+    state: State | None = None
+    is_debug = "--debug" in argv
+    try:
+        invocation = normalize(argv)
+        state = _make_state(invocation)
+        _make_root().main(list(invocation.words), prog_name="mlctl", standalone_mode=False, obj=state)
+        return 0
+    except MlctlError as error:
+        _finish(state)
+        render.print_error(error)
+        return error.exit_code
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        _finish(state)
+        render.print_error(_translate(error))
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        _finish(state)
+        render.print_note("interrupted: what was asked for goes on, mlctl daemon status shows it")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone: that is their choice, not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:
+        _finish(state)
+        if is_debug:
+            raise
+        render.print_error(_report_bug(error, state))
+        return BUG
+    finally:
+        if state is not None:
+            state.session.close()
+
+
+def _finish(state: State | None) -> None:
+    if state is not None:
+        state.finish()
+
+
+def _make_state(invocation: Invocation) -> State:
+    from mlctl.cli.output import compile_query
+    from mlctl.cli.state import State
+    from mlctl.logs import set_up_cli_logging
+    from mlctl.ops.session import DEFAULT_WORKSPACE, Session
+    from mlctl.settings import load_settings
+
+    options = invocation.options
+    set_up_cli_logging(_level(options))
+    session = Session(
+        settings=load_settings(os.environ),
+        environ=dict(os.environ),
+        workspace=options.get("workspace-name") or os.environ.get("AZURE_DEFAULTS_WORKSPACE") or DEFAULT_WORKSPACE,
+        resource_group=options.get("resource-group") or os.environ.get("AZURE_DEFAULTS_GROUP") or DEFAULT_WORKSPACE,
+    )
+    query = options.get("query")
+    state = State(
+        session=session,
+        output=(options.get("output") or os.environ.get("AZURE_CORE_OUTPUT") or "").lower() or None,
+        query=compile_query(query) if query else None,
+        query_text=query or "",
+        operations=invocation.operations,
+        only_errors="only-show-errors" in options,
+    )
+    _tell_people(state)
+    return state
+
+
+def _tell_people(state: State) -> None:
+    """Send notes to stderr, and progress when somebody looks there."""
+    from mlctl.cli import render
+
+    if not state.only_errors:
+        state.session.on_notice = render.print_note
+    if sys.stderr.isatty() and not state.only_errors:
+        from mlctl.cli.progress import Progress
+
+        progress = Progress()
+        state.session.on_event = progress.follow
+        state.finish = progress.close
+
+
+def _level(options: Mapping[str, str]) -> int:
+    if "debug" in options:
+        return logging.DEBUG
+    if "verbose" in options:
+        return logging.INFO
+    return logging.ERROR if "only-show-errors" in options else logging.WARNING
+
+
+def _translate(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "mlctl"
+    return UsageError(error.format_message().rstrip(), hint=f"{path} --help")
+
+
+def _report_bug(error: Exception, state: State | None) -> MlctlError:
+    import traceback
+
+    where = "--debug shows the traceback"
+    if state is not None:
+        try:
+            folder = state.session.settings.logs
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = folder / "cli.log"
+            with path.open("a") as file:
+                file.write("".join(traceback.format_exception(error)))
+            path.chmod(0o600)
+            where = f"the traceback is in {path}"
+        except OSError:
+            pass
+    return MlctlError(f"this is a bug of mlctl: {type(error).__name__}: {error}", hint=f"{where}; please report it")
+
+
+if __name__ == "__main__":
+    main()

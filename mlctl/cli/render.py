@@ -1,0 +1,267 @@
+"""What people see: views on stdout, errors and notes on stderr. Wording, signs and colours live here only.
+
+rich is imported where a view is drawn: most commands run in pipes and never need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mlctl.ops.daemon import DaemonStatus
+    from mlctl.ops.deployments import DeploymentResult
+    from mlctl.ops.endpoints import DeploymentGlance, EndpointResult
+
+GOOD, BAD, NOTE = "✔", "✖", "!"
+BAR_WIDTH = 17
+
+
+def _console(*, is_error: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=is_error, highlight=False, markup=False, soft_wrap=True, emoji=False)
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in ("replicas", "mirror") else "left", overflow="fold")
+    return table
+
+
+def say(*lines: str) -> None:
+    """Print lines for people."""
+    console = _console()
+    for line in lines:
+        console.print(line)
+
+
+# Views
+
+
+def show_created_endpoint(result: EndpointResult) -> None:
+    """Say that an endpoint is there and what comes next."""
+    document = result.document
+    say(
+        f"{document['name']} is ready at {document['scoring_uri']}",
+        "it has no deployments yet",
+        f"add one   mlctl deployment create -f blue.yml -e {document['name']} --all-traffic",
+    )
+
+
+def show_endpoint(result: EndpointResult) -> None:
+    """Show an endpoint at a glance: address, and a line for each deployment."""
+    document, console = result.document, _console()
+    facts = (document["name"], document["provisioning_state"], f"{document['auth_mode']} auth", document["scoring_uri"])
+    console.print("   ".join(facts))
+    if not result.deployments:
+        console.print(f"no deployments yet: mlctl deployment create -f blue.yml -e {document['name']} --all-traffic")
+        return
+    console.print()
+    table = _table("deployment", "traffic", "mirror", "replicas", "model", "state")
+    for glance in result.deployments:
+        table.add_row(*_glance_cells(glance))
+    console.print(table)
+
+
+def _glance_cells(glance: DeploymentGlance) -> tuple[str, ...]:
+    bar = "█" * max(1, round(glance.traffic * BAR_WIDTH / 100)) if glance.traffic else ""
+    return (
+        glance.name,
+        f"{bar} {glance.traffic}".strip(),
+        str(glance.mirror) if glance.mirror else "–",
+        f"{glance.ready}/{glance.wanted}",
+        glance.model,
+        glance.state,
+    )
+
+
+def show_endpoints(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List endpoints."""
+    if not rows:
+        say("no endpoints yet", "create one   mlctl endpoint create -n fraud-endpoint")
+        return
+    table = _table("endpoint", "state", "traffic", "mirror", "kind")
+    for row in rows:
+        table.add_row(
+            row["name"], row["provisioning_state"], _shares(row["traffic"]), _shares(row["mirror_traffic"]), row["kind"]
+        )
+    _console().print(table)
+
+
+def _shares(shares: Mapping[str, int]) -> str:
+    return " ".join(f"{name}={share}" for name, share in shares.items()) or "–"
+
+
+def show_served(result: DeploymentResult) -> None:
+    """Say where a deployment serves and what to try."""
+    target = f"-n {result.endpoint}" + ("" if result.is_live else f" -d {result.name}")
+    lines = [
+        "",
+        f"{result.endpoint}/{result.name} is serving at {result.scoring_uri}",
+        f"try it   mlctl endpoint invoke {target} --request-file request.json",
+        f"logs     mlctl deployment get-logs -n {result.name} -e {result.endpoint}",
+    ]
+    if not result.is_live:
+        lines.append(
+            f'traffic  it gets none yet: mlctl endpoint update -n {result.endpoint} --traffic "{result.name}=100"'
+        )
+    say(*lines)
+
+
+def show_deployment(result: DeploymentResult) -> None:
+    """Show a deployment's main facts."""
+    document, table = result.document, _table("field", "value")
+    table.show_header = False
+    for key in ("provisioning_state", "instance_count", "instance_type", "model", "environment", "description"):
+        if document.get(key) is not None:
+            table.add_row(key, _short(document[key]))
+    for key in ("code_configuration", "request_settings", "environment_variables", "tags"):
+        if document.get(key):
+            table.add_row(key, ", ".join(f"{name}: {_short(value)}" for name, value in document[key].items()))
+    console = _console()
+    console.print(f"{result.endpoint}/{result.name}   {result.scoring_uri}\n")
+    console.print(table)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    if text.startswith("azureml:/") and "/versions/" in text:
+        name, version = text.rsplit("/versions/", 1)
+        return f"{name.rsplit('/', 1)[-1]}:{version}"
+    return text
+
+
+def show_deployments(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List an endpoint's deployments."""
+    if not rows:
+        say("no deployments yet", "create one   mlctl deployment create -f blue.yml")
+        return
+    table = _table("deployment", "state", "model", "instance type")
+    for row in rows:
+        table.add_row(row["name"], row["provisioning_state"], _short(row["model"] or "–"), row["instance_type"] or "–")
+    _console().print(table)
+
+
+def show_asset(kind: str, document: Mapping[str, Any]) -> None:
+    """Show a version of a model or an environment."""
+    say(
+        f"{kind} {document['name']}:{document['version']}",
+        f"use it   {kind}: azureml:{document['name']}:{document['version']}",
+    )
+
+
+def show_assets(kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """List models or environments."""
+    if not rows:
+        say(f"no {kind}s yet", f"register one   mlctl {kind} create --help")
+        return
+    table = _table(kind, "version", "created by")
+    for row in rows:
+        table.add_row(row["name"], row.get("version") or row["latest version"], row["creation_context"]["created_by"])
+    _console().print(table)
+
+
+def show_events(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List events."""
+    table = _table("time", "event", "what", "by")
+    for row in rows:
+        table.add_row(time.strftime("%H:%M:%S", time.localtime(row["at"])), row["kind"], row["message"], row["os_user"])
+    _console().print(table)
+
+
+def show_answer(body: str) -> None:
+    """Show an answer's body, indented when it is JSON."""
+    try:
+        say(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
+    except ValueError:
+        say(body)
+
+
+def show_daemon(status: DaemonStatus) -> None:
+    """Show how the daemon is."""
+    if status.state == "stopped":
+        say(f"{BAD} daemon     stopped", f"  registry   {status.home}", "start it   mlctl daemon start")
+        return
+    since = time.strftime("%H:%M", time.localtime(status.started_at))
+    counts = f"{_count(status.endpoints, 'endpoint')} · {_count(status.replicas, 'replica')}"
+    memory = f"{status.memory_bytes / 1e6:,.0f} MB"
+    gateway = f"{GOOD} gateway    Envoy at {status.gateway} · pid {status.gateway_pid}"
+    if status.gateway_pid is None:
+        gateway = f"{BAD} gateway    Envoy is down, the daemon is starting it"
+    say(
+        f"{GOOD} daemon     {status.state} since {since} · pid {status.pid} · {counts} · {memory}",
+        gateway,
+        f"{GOOD} registry   {status.home}",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+# Errors and notes
+
+
+def print_error(error: MlctlError) -> None:
+    """Print an error on stderr: what happened, where, why, and the next command to type."""
+    is_tty = sys.stderr.isatty()
+    sign = f"{BAD} " if is_tty else "ERROR: "
+    lines = [f"{sign}{error.message}"]
+    if isinstance(error, InvalidInput) and error.problems:
+        lines += ["", *(line for problem in error.problems for line in _problem_lines(problem))]
+    if isinstance(error, UserCodeFailed):
+        lines += _failure_lines(error)
+    if error.hint:
+        lines += [f"  {line}" for line in error.hint.splitlines()]
+    _write_error("\n".join(lines))
+
+
+def _problem_lines(problem: Problem) -> list[str]:
+    where = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
+    indent = " " * (len(where) + 3)
+    lines = [f"  {where}  {problem.message}".rstrip() if where else f"  {problem.message}"]
+    if problem.hint:
+        lines.append(f"{indent} {problem.hint}" if where else f"  {problem.hint}")
+    if problem.excerpt:
+        lead = " " * max(0, problem.column - 1)
+        lines += [f"  {problem.line:>6} │ {problem.excerpt}", f"  {' ':>6} │ {lead}{'^' * max(1, problem.width)}"]
+    return lines
+
+
+def _failure_lines(error: UserCodeFailed) -> list[str]:
+    lines = [""] if error.frames or error.cause else []
+    for frame in error.frames[-3:]:
+        lines += [f"  {frame.file}:{frame.line} in {frame.function}", f"      {frame.text}"]
+    if error.cause:
+        lines += [f"  {error.cause}", ""]
+    if error.model_dir:
+        listing = ", ".join(error.model_dir[:8]) + (", …" if len(error.model_dir) > 8 else "")
+        lines += [f"  AZUREML_MODEL_DIR holds:  {listing}", ""]
+    return lines
+
+
+def print_note(text: str) -> None:
+    """Print a note on stderr."""
+    _write_error(f"{NOTE} {text}" if sys.stderr.isatty() else f"WARNING: {text}")
+
+
+def _write_error(text: str) -> None:
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (BrokenPipeError, ValueError):
+        # Nobody reads it; the exit code still tells.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,0 +1,63 @@
+"""What a generation of a deployment sees of the file system: links into the artifacts under Azure's folder names.
+
+Called by `reconciler` before a plan's first replica starts. Generations with one plan, as after scaling, share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlctl.settings import Settings
+
+
+@dataclass(frozen=True)
+class Mount:
+    """app_root: the code folder. model_dir: `azureml-models/NAME/VERSION`, None without a model. work_dir: writable."""
+
+    app_root: Path
+    model_dir: Path | None
+    work_dir: Path
+
+
+def ensure_mount(settings: Settings, endpoint: str, deployment: str, plan: Mapping[str, Any]) -> Mount:
+    """Make the links that a deployment's plan asks for, unless they are there."""
+    root = settings.mounts / endpoint / deployment / _name_mount(plan)
+    code, model = plan["code"], plan.get("model")
+    app_root = root / code["name"]
+    _link(app_root, settings.artifacts / code["hash"] / code["name"])
+    model_dir = None
+    if model:
+        model_dir = root / "azureml-models" / model["name"] / model["version"]
+        _link(model_dir, settings.artifacts / model["hash"])
+    work_dir = root / ".work"
+    work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Mount(app_root, model_dir, work_dir)
+
+
+def remove_mounts(
+    settings: Settings, endpoint: str, deployment: str | None = None, *, keep: Mapping[str, Any] | None = None
+) -> None:
+    """Remove the links of an endpoint, of a deployment, or of all of a deployment's plans but `keep`."""
+    root = settings.mounts / endpoint / deployment if deployment else settings.mounts / endpoint
+    if keep is None:
+        shutil.rmtree(root, ignore_errors=True)
+        return
+    for folder in root.iterdir() if root.is_dir() else ():
+        if folder.name != _name_mount(keep):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link(link: Path, target: Path) -> None:
+    if not link.is_symlink():
+        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.symlink_to(target)
+
+
+def _name_mount(plan: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]

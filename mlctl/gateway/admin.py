@@ -1,0 +1,68 @@
+"""Envoy's admin socket: is it ready, which configuration did it take, how much is in flight."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from mlctl import unix_http
+
+TIMEOUT_S = 2.0
+_VERSIONS = r"(version_text|update_rejected|warming_clusters)$"
+
+
+@dataclass(frozen=True)
+class ConfigStatus:
+    """What Envoy says of its configuration. versions, rejected: by statistics prefix such as `cluster_manager.cds`."""
+
+    versions: dict[str, str]
+    rejected: dict[str, int]
+    warming_clusters: int
+
+
+class Admin:
+    """Asks Envoy. Every call raises OSError or HTTPException when it does not answer."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = str(socket)
+
+    def is_ready(self) -> bool:
+        """Say whether Envoy serves; False as well when it does not answer."""
+        try:
+            return self._get("/ready").status == 200
+        except (OSError, unix_http.HTTPException):
+            return False
+
+    def read_config_status(self) -> ConfigStatus:
+        """Return which version of each resource is in force, and how often one was refused."""
+        versions: dict[str, str] = {}
+        rejected: dict[str, int] = {}
+        warming = 0
+        for line in self._stats(_VERSIONS):
+            name, _, value = line.partition(": ")
+            prefix, _, what = name.rpartition(".")
+            if what == "version_text":
+                versions[prefix] = value.strip('"')
+            elif what == "update_rejected":
+                rejected[prefix] = int(value)
+            elif what == "warming_clusters":
+                warming = int(value)
+        return ConfigStatus(versions, rejected, warming)
+
+    def count_active(self, cluster: str) -> int:
+        """Return how many requests are in flight to a deployment."""
+        lines = self._stats(f"^cluster\\.{re.escape(cluster)}\\.upstream_rq_active$")
+        return int(lines[0].rpartition(": ")[2]) if lines else 0
+
+    def count_requests(self, cluster: str) -> int:
+        """Return how many requests a deployment has been sent since Envoy started, copies included."""
+        lines = self._stats(f"^cluster\\.{re.escape(cluster)}\\.upstream_rq_total$")
+        return int(lines[0].rpartition(": ")[2]) if lines else 0
+
+    def _stats(self, pattern: str) -> list[str]:
+        return self._get(f"/stats?filter={quote(pattern)}").body.decode().splitlines()
+
+    def _get(self, path: str) -> unix_http.Response:
+        return unix_http.request(self._socket, "GET", path, timeout_s=TIMEOUT_S)

@@ -1,0 +1,269 @@
+"""Deployments: one function per verb."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlctl.entities.stored import read_map
+from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, UserCodeFailed
+from mlctl.ops import daemon, endpoints, waiting
+from mlctl.ops.documents import Document, deployment_document, deployment_list_row, scoring_uri
+from mlctl.ops.session import Session
+from mlctl.registry import deployments, events, replicas
+from mlctl.registry import endpoints as endpoint_rows
+from mlctl.registry.deployments import DeploymentRow
+
+Operation = tuple[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class DeploymentResult:
+    """document: what az prints. scoring_uri: where its endpoint answers. is_live: it gets traffic."""
+
+    document: Document
+    endpoint: str
+    name: str
+    scoring_uri: str
+    is_live: bool
+
+
+def create(
+    session: Session,
+    *,
+    file: Path,
+    name: str | None = None,
+    endpoint: str | None = None,
+    overrides: Sequence[str] = (),
+    takes_all_traffic: bool = False,
+    checks_script: bool = True,
+    waits: bool = True,
+) -> DeploymentResult:
+    """Create a deployment and wait until all its replicas are ready.
+
+    UserCodeFailed: its script did not come up; the deployment stays, in state Failed, and no traffic has changed.
+    """
+    from mlctl.ops.loading import load_deployment
+    from mlctl.ops.resolving import resolve
+
+    loaded = load_deployment(file, overrides=overrides, options={"name": name, "endpoint_name": endpoint})
+    owner = endpoint_rows.get_endpoint(session.store, loaded.spec["endpoint_name"])
+    if deployments.find_deployment(session.store, owner.name, loaded.spec["name"]) is None:
+        plan = resolve(session, loaded, checks_script=checks_script)
+    else:
+        plan = {}  # the registry refuses it below, before anything is copied
+    if takes_all_traffic and not waits:
+        session.on_notice("--all-traffic is ignored with --no-wait: set the traffic when the deployment is ready")
+    after = events.last_id(session.store)
+    row = deployments.insert_deployment(
+        session.store,
+        endpoint=owner.name,
+        name=loaded.spec["name"],
+        spec=loaded.spec,
+        plan=plan,
+        takes_all_traffic=takes_all_traffic and waits,
+    )
+    return _finish(session, row, after=after, waits=waits)
+
+
+def update(
+    session: Session,
+    *,
+    file: Path | None,
+    name: str | None = None,
+    endpoint: str | None = None,
+    operations: Sequence[Operation] = (),
+    forces_text: bool = False,
+    checks_script: bool = True,
+    waits: bool = True,
+) -> DeploymentResult:
+    """Change a deployment: the new generation comes up beside the old one and takes over when it is ready."""
+    from mlctl.ops.loading import update_deployment
+    from mlctl.ops.resolving import resolve
+
+    target = _name_target(file, name, endpoint)
+    row = deployments.get_deployment(session.store, *target)
+    loaded = update_deployment(row, file, operations, forces_text=forces_text, notice=session.on_notice)
+    plan = resolve(session, loaded, checks_script=checks_script, base=row)
+    after = events.last_id(session.store)
+    is_scaling = plan == row.plan and _without_count(loaded.spec) == _without_count(row.spec)
+    with session.store.transaction():
+        current = deployments.get_deployment(session.store, row.endpoint, row.name)
+        if current.generation != row.generation:
+            raise Conflict(f"{row.name} was changed by somebody else meanwhile", hint="try again")
+        if current.state == "Deleting":
+            raise Conflict(f"{row.name} is being deleted")
+        generation = deployments.write_generation(
+            session.store,
+            endpoint=row.endpoint,
+            name=row.name,
+            spec=loaded.spec,
+            plan=plan,
+            state="Scaling" if is_scaling else "Updating",
+        )
+        if is_scaling:
+            # The same replicas serve on; only their number changes.
+            deployments.carry_over(session.store, row, generation)
+    return _finish(session, deployments.get_deployment(session.store, row.endpoint, row.name), after=after, waits=waits)
+
+
+def _without_count(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key != "instance_count"}
+
+
+def _name_target(file: Path | None, name: str | None, endpoint: str | None) -> tuple[str, str]:
+    if file is not None and (name is None or endpoint is None):
+        from mlctl.ops.loading import read_names
+
+        found = read_names(file)
+        name, endpoint = name or found.get("name"), endpoint or found.get("endpoint_name")
+    if name is None or endpoint is None:
+        raise InvalidInput(
+            "which deployment? give --name and --endpoint-name, or --file",
+            hint="mlctl deployment update -n blue -e fraud-endpoint --set instance_count=2",
+        )
+    return endpoint, name
+
+
+def show(session: Session, *, endpoint: str, name: str) -> DeploymentResult:
+    """Return a deployment. InvalidInput when there is none: az ends with 1 here, not with 3."""
+    return _result(session, _find(session, endpoint, name))
+
+
+def _find(session: Session, endpoint: str, name: str) -> DeploymentRow:
+    try:
+        return deployments.get_deployment(session.store, endpoint_rows.get_endpoint(session.store, endpoint).name, name)
+    except NotFound as error:
+        raise InvalidInput(error.message, hint=error.hint) from error
+
+
+def list_all(session: Session, endpoint: str) -> list[Document]:
+    """Return an endpoint's deployments as reduced rows."""
+    owner = endpoint_rows.get_endpoint(session.store, endpoint)
+    return [deployment_list_row(row, owner) for row in deployments.list_deployments(session.store, owner.name)]
+
+
+def delete(session: Session, *, endpoint: str, name: str, waits: bool = True) -> None:
+    """Delete a deployment; Conflict while it gets live or mirrored traffic. One that is gone already is no error."""
+    after = events.last_id(session.store)
+    with session.store.transaction():
+        owner = endpoint_rows.find_endpoint(session.store, endpoint)
+        row = deployments.find_deployment(session.store, owner.name, name) if owner else None
+        if owner is None or row is None:
+            session.on_notice(f"there is no deployment {name} at {endpoint}: nothing to delete")
+            return
+        _refuse_live(session, owner.name, owner.spec, row.name)
+        deployments.mark_deleting(session.store, row.endpoint, row.name)
+
+    def find_outcome() -> bool | None:
+        return True if deployments.find_deployment(session.store, endpoint, name) is None else None
+
+    if waits:
+        waiting.follow(session, row.endpoint, find_outcome, after=after, what=f"deleting {row.name}")
+    else:
+        daemon.ensure_running(session)
+        daemon.wake(session, row.endpoint)
+
+
+def _refuse_live(session: Session, endpoint: str, spec: Mapping[str, Any], name: str) -> None:
+    share, mirror = read_map(spec, "traffic").get(name, 0), read_map(spec, "mirror_traffic").get(name, 0)
+    others = [row.name for row in deployments.list_deployments(session.store, endpoint) if row.name != name]
+    if share:
+        target = f"{others[0]}=100" if others else f"{name}=0"
+        raise Conflict(
+            f"{name} serves {share} % of {endpoint}'s traffic. Move it first:",
+            hint=f'mlctl endpoint update -n {endpoint} --traffic "{target}"',
+        )
+    if mirror:
+        raise Conflict(
+            f"{name} gets a copy of {mirror} % of {endpoint}'s traffic. Stop that first:",
+            hint=f'mlctl endpoint update -n {endpoint} --mirror-traffic "{name}=0"',
+        )
+
+
+def get_logs(session: Session, *, endpoint: str, name: str, lines: int, container: str = "inference-server") -> str:
+    """Return the last lines of what a deployment's newest replica wrote."""
+    if container not in ("inference-server", "storage-initializer"):
+        raise InvalidInput(
+            f'--container: "{container}" is not a container', hint="inference-server, storage-initializer"
+        )
+    row = _find(session, endpoint, name)
+    if container == "storage-initializer":
+        return "Models and code are linked into place, nothing is downloaded."
+    newest = find_log(session, row)
+    if newest is None:
+        return ""
+    with newest.open(errors="replace") as file:
+        return "".join(deque(file, maxlen=lines)).rstrip("\n")
+
+
+def find_log(session: Session, row: DeploymentRow) -> Path | None:
+    """Return the log of the replica that was started last, None before the first."""
+    folder = session.settings.logs / row.endpoint / row.name
+    logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_ctime)
+    running = [
+        replica.id for replica in replicas.list_replicas(session.store, row.endpoint) if replica.deployment == row.name
+    ]
+    return next((path for path in reversed(logs) if path.stem in running), logs[-1] if logs else None)
+
+
+def list_events(session: Session, *, endpoint: str, name: str | None, limit: int = 1000) -> list[Document]:
+    """Return what happened to a deployment, or to all of an endpoint, oldest first."""
+    owner = endpoint_rows.get_endpoint(session.store, endpoint)
+    found = events.list_events(session.store, endpoint=owner.name, deployment=name, limit=limit)
+    return [dict(event.__dict__) for event in found]
+
+
+def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) -> DeploymentResult:
+    if not waits:
+        daemon.ensure_running(session)
+        daemon.wake(session, row.endpoint)
+        return _result(session, row)
+    outcome = waiting.follow(
+        session, row.endpoint, lambda: _find_outcome(session, row), after=after, what=f"starting {row.name}"
+    )
+    if isinstance(outcome, MlctlError):
+        raise outcome
+    # Traffic that it was promised is a change of the endpoint of its own.
+    generation = endpoint_rows.get_endpoint(session.store, row.endpoint).generation
+    endpoints.wait_until_accepted(session, row.endpoint, generation, after=after)
+    return _result(session, outcome)
+
+
+def _find_outcome(session: Session, row: DeploymentRow) -> DeploymentRow | MlctlError | None:
+    found = deployments.find_deployment(session.store, row.endpoint, row.name)
+    if found is None or found.state == "Deleting":
+        return Conflict(f"{row.name} was deleted meanwhile")
+    if found.generation > row.generation:
+        return Conflict(f"{row.name} was changed by somebody else meanwhile")
+    if found.observed_generation < row.generation:
+        return None
+    return _failure(found) if found.state == "Failed" else found
+
+
+def _failure(row: DeploymentRow) -> UserCodeFailed:
+    error = row.error or {}
+    frames: list[dict[str, Any]] = error.get("frames") or []
+    logs = f"mlctl deployment get-logs -n {row.name} -e {row.endpoint}"
+    stays = "the former one serves on" if row.serving_generation else f"{row.endpoint} keeps its traffic as it was"
+    return UserCodeFailed(
+        f"{row.name} {error.get('message', 'failed')}; {stays}",
+        hint=f"full log: {logs}",
+        frames=[Frame(**frame) for frame in frames],
+        cause=error.get("cause", ""),
+        model_dir=error.get("model_dir") or [],
+    )
+
+
+def _result(session: Session, row: DeploymentRow) -> DeploymentResult:
+    owner = endpoint_rows.get_endpoint(session.store, row.endpoint)
+    return DeploymentResult(
+        document=deployment_document(row, owner),
+        endpoint=owner.name,
+        name=row.name,
+        scoring_uri=scoring_uri(owner.name, session.gateway_address),
+        is_live=bool(read_map(owner.spec, "traffic").get(row.name)),
+    )

@@ -1,0 +1,163 @@
+"""From a file and options to a checked document: YAML, then `--set`, then the named options, as az orders them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlctl.entities.document import Document, make_document
+from mlctl.entities.endpoint import OnlineEndpoint
+from mlctl.entities.generic_update import apply_generic_update
+from mlctl.entities.kinds import (
+    MANAGED_DEPLOYMENT,
+    deployment_class,
+    endpoint_class,
+    find_kind_of_class,
+    is_complete,
+    merge_top_level,
+)
+from mlctl.entities.overrides import override_document
+from mlctl.entities.parsing import parse_document
+from mlctl.entities.parts import Entity
+from mlctl.entities.schemas import check_against_schema
+from mlctl.entities.yaml_file import load_document
+from mlctl.errors import InvalidInput
+from mlctl.registry.deployments import DeploymentRow
+
+Operation = tuple[str, Sequence[str]]
+E = TypeVar("E", bound=Entity)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checked document.
+
+    folder: what relative paths start from. from_file: the fields that a file brought; their paths are read anew.
+    changed: the fields that differ from what the deployment had.
+    """
+
+    spec: dict[str, Any]
+    folder: Path
+    from_file: frozenset[str]
+    changed: frozenset[str]
+
+    def brings(self, field: str) -> bool:
+        """Say whether this command had something to say about a field."""
+        return field in self.from_file or field in self.changed
+
+
+def read_document(file: Path | None) -> Document:
+    """Read a YAML file into a document; without a file an empty one. InvalidInput says where it is broken."""
+    if file is None:
+        return make_document({})
+    try:
+        # Once, and never sized up first: it may be a pipe.
+        return load_document(file.read_bytes(), file=str(file))
+    except OSError as error:
+        raise InvalidInput(f"cannot read {file}: {error.strerror}", hint=f"ls -l {file.parent}") from error
+
+
+def load(
+    file: Path | None,
+    choose_class: Callable[[Mapping[str, Any]], type[E]],
+    *,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, Any] = {},
+) -> E:
+    """Load a document of a kind that may depend on its content."""
+    document = read_document(file)
+    if overrides:
+        document = override_document(document, overrides, choose_class(document.data))
+    given = {key: value for key, value in options.items() if value is not None}
+    if given:
+        origins: dict[tuple[str | int, ...], str] = {(key,): f"--{key.replace('_', '-')}" for key in given}
+        document = document.replace_data({**document.data, **given}, origins)
+    return parse_checked(document, choose_class(document.data))
+
+
+def parse_checked(document: Document, model_class: type[E]) -> E:
+    """Parse a document and check it against its schema as well: a disagreement is a bug of ours, said as such."""
+    entity = parse_document(document, model_class)
+    kind = find_kind_of_class(model_class)
+    if kind is not None:
+        faults = check_against_schema(document.data, read_schema(kind.schema_file))
+        if faults:
+            path, message = faults[0]
+            where = ".".join(str(step) for step in path)
+            raise InvalidInput(
+                f"{document.file or 'the document'}: {where}: {message}",
+                hint=f"{kind.schema_file} is stricter than mlctl here: please report this",
+            )
+    return entity
+
+
+def read_schema(name: str) -> dict[str, Any]:
+    """Return a JSON Schema that comes with mlctl: from the wheel, or from the checkout it runs in."""
+    shipped = resources.files("mlctl") / "schemas" / name
+    if shipped.is_file():
+        return json.loads(shipped.read_text())
+    return json.loads((Path(__file__).parents[2] / "schemas" / name).read_text())
+
+
+def load_endpoint(
+    file: Path | None, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}
+) -> OnlineEndpoint:
+    """Load an endpoint."""
+    return load(file, endpoint_class, overrides=overrides, options=options)
+
+
+def update_endpoint(base: Mapping[str, Any], operations: Sequence[Operation], *, forces_text: bool) -> dict[str, Any]:
+    """Return an endpoint's document after Azure CLI's generic update, checked anew."""
+    changed = _generic_update(base, operations, forces_text)
+    return parse_checked(make_document(changed), endpoint_class(changed)).to_document()
+
+
+def load_deployment(file: Path, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Loaded:
+    """Load a deployment."""
+    entity = load(file, deployment_class, overrides=overrides, options=options)
+    spec = entity.to_document()
+    return Loaded(spec, file.absolute().parent, frozenset(spec), frozenset(spec))
+
+
+def update_deployment(
+    row: DeploymentRow,
+    file: Path | None,
+    operations: Sequence[Operation],
+    *,
+    forces_text: bool,
+    notice: Callable[[str], None],
+) -> Loaded:
+    """Return a deployment's next document: a whole file replaces it, a partial one is merged, then `--set` and co."""
+    document = read_document(file)
+    own = {"name": row.name, "endpoint_name": row.endpoint}
+    if file is not None and is_complete(document.data, MANAGED_DEPLOYMENT):
+        document = document.replace_data({**document.data, **own})
+        from_file = frozenset(document.data)
+    else:
+        from_file = frozenset(document.data) - {"$schema"}
+        document = document.replace_data({**merge_top_level(row.spec, document.data), **own})
+        if file is not None:
+            fields = ", ".join(sorted(from_file))
+            notice(f"{file} is no whole deployment: its fields were merged into {row.name} ({fields})")
+    changed = _generic_update(document.data, operations, forces_text)
+    document = document.replace_data(changed)
+    spec = parse_checked(document, deployment_class(changed)).to_document()
+    differing = frozenset(key for key in {*spec, *row.spec} if spec.get(key) != row.spec.get(key))
+    return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing)
+
+
+def _generic_update(base: Mapping[str, Any], operations: Sequence[Operation], forces_text: bool) -> dict[str, Any]:
+    flat: list[tuple[str, ...]] = []
+    for verb, tokens in operations:
+        flat += [("set", token) for token in tokens] if verb == "set" else [(verb, *tokens)]
+    return apply_generic_update(dict(base), flat, force_string=forces_text)
+
+
+def read_names(file: Path) -> dict[str, str]:
+    """Return the name and endpoint_name that a file gives, as far as it does."""
+    data = read_document(file).data
+    return {key: data[key] for key in ("name", "endpoint_name") if isinstance(data.get(key), str)}

@@ -1,0 +1,44 @@
+"""What the gateway has to do for an endpoint, from its document and the replicas that are ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlctl.entities.stored import read_map
+from mlctl.planning.routes import Backend, Credential, EndpointRoutes
+
+DEFAULT_TIMEOUT_MS = 5000
+DEFAULT_CONCURRENCY = 1
+
+
+def plan_backend(deployment: str, spec: Mapping[str, Any], sockets: Sequence[str]) -> Backend:
+    """Turn a deployment's document and its ready sockets into a backend.
+
+    In flight are at most 2 x max_concurrent_requests_per_instance x instance_count. Source: Azure ML, "too many pending
+    requests" of the troubleshooting article.
+    """
+    request = read_map(spec, "request_settings")
+    concurrency = request.get("max_concurrent_requests_per_instance") or DEFAULT_CONCURRENCY
+    return Backend(
+        deployment=deployment,
+        sockets=tuple(sockets),
+        request_timeout_ms=request.get("request_timeout_ms") or DEFAULT_TIMEOUT_MS,
+        max_requests=2 * concurrency * max(1, spec.get("instance_count") or 1),
+    )
+
+
+def plan_routes(
+    endpoint: str, spec: Mapping[str, Any], keys: Mapping[str, str], backends: Sequence[Backend]
+) -> EndpointRoutes:
+    """Turn an endpoint's document, keys and backends into routes; shares of deployments that are gone are left out."""
+    known = {backend.deployment for backend in backends}
+    traffic = {name: share for name, share in read_map(spec, "traffic").items() if share and name in known}
+    mirror = [(name, share) for name, share in read_map(spec, "mirror_traffic").items() if share and name in known]
+    return EndpointRoutes(
+        endpoint=endpoint,
+        credentials=tuple(Credential(name, value) for name, value in keys.items()),
+        backends=tuple(sorted(backends, key=lambda backend: backend.deployment)),
+        traffic=tuple(sorted(traffic.items())),
+        mirror=mirror[0] if mirror else None,
+    )

@@ -1,0 +1,66 @@
+"""What every runtime can do: start a replica, see whether it lives, end it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class ReplicaOrder:
+    """Everything needed to start one replica.
+
+    app_root: the code folder; entry_script: path of the script inside it. model_dir: None without a model.
+    """
+
+    id: str
+    endpoint: str
+    deployment: str
+    socket: Path
+    python: Path
+    app_root: Path
+    entry_script: str
+    model_dir: Path | None
+    environment_variables: Mapping[str, str]
+    max_concurrent: int
+    max_queue_wait_ms: int
+    run_threads: int
+    is_azure_exact: bool
+    work_dir: Path
+    log_file: Path
+    failure_file: Path
+
+
+@dataclass(frozen=True)
+class ReplicaHandle:
+    """A started replica: its process, told apart from a later one with the same number by its start time."""
+
+    id: str
+    pid: int
+    start_ticks: int
+
+
+class Runtime(Protocol):
+    """Runs replicas. Handles stay valid across restarts of the daemon."""
+
+    def start(self, order: ReplicaOrder) -> ReplicaHandle:
+        """Start a replica that listens on its order's socket; BackendUnavailable when it cannot be started."""
+        ...
+
+    def is_alive(self, handle: ReplicaHandle) -> bool:
+        """Say whether the replica still runs."""
+        ...
+
+    def request_stop(self, handle: ReplicaHandle) -> None:
+        """Ask the replica to finish its requests and end."""
+        ...
+
+    def kill(self, handle: ReplicaHandle) -> None:
+        """End the replica and everything it started, at once."""
+        ...
+
+    def find(self, replica: str) -> ReplicaHandle | None:
+        """Find a running replica by its id alone: for a daemon that died before it wrote the process down."""
+        ...

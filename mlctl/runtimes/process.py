@@ -1,0 +1,111 @@
+"""Replicas as processes of this machine, each on a Unix socket that only this user can reach."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlctl.errors import BackendUnavailable
+from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
+from mlctl.runtimes.processes import ProcessId, find_labelled, is_running, kill_session, send_signal, spawn
+
+BACKLOG = 2048
+# What a replica may see of the environment that the daemon was started in.
+PASSED_ON = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CUDA_VISIBLE_DEVICES"),
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
+)
+
+
+class ProcessRuntime:
+    """Starts `mlctl.scoring` on a socket that was bound here."""
+
+    def __init__(self, *, label: str, environ: Mapping[str, str]) -> None:
+        self._label = label
+        self._environ = {key: environ[key] for key in PASSED_ON if key in environ}
+
+    def start(self, order: ReplicaOrder) -> ReplicaHandle:
+        """Bind the order's socket, over an older one if need be, and start a replica on it."""
+        listener = _listen(order.socket)
+        try:
+            order.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            started = spawn(
+                self._arguments(order, listener.fileno()),
+                env=self._environment(order),
+                cwd=order.work_dir,
+                log_file=order.log_file,
+                pass_fds=(listener.fileno(),),
+            )
+        except OSError as error:
+            raise BackendUnavailable(f"cannot start a replica of {order.deployment}: {error}") from error
+        finally:
+            # Not kept here: when the replica dies, connecting must fail at once, so that Envoy tries another.
+            listener.close()
+        return ReplicaHandle(order.id, started.pid, started.start_ticks)
+
+    def _arguments(self, order: ReplicaOrder, descriptor: int) -> list[str]:
+        words: list[str] = [
+            *(str(order.python), "-P", "-m", "mlctl.scoring", "--fd", str(descriptor)),
+            *("--registry", self._label, "--replica", order.id),
+            *("--endpoint", order.endpoint, "--deployment", order.deployment),
+            *("--max-concurrent", str(order.max_concurrent), "--max-queue-wait-ms", str(order.max_queue_wait_ms)),
+            *("--run-threads", str(order.run_threads), "--failure-file", str(order.failure_file)),
+        ]
+        return [*words, "--azure-exact"] if order.is_azure_exact else words
+
+    def _environment(self, order: ReplicaOrder) -> dict[str, str]:
+        script = Path(order.entry_script)
+        own = {
+            "AML_APP_ROOT": str(order.app_root / script.parent),
+            "AZUREML_ENTRY_SCRIPT": script.name,
+            # Code is kept read-only by content; compiled files go where replicas of one generation share them.
+            "PYTHONPYCACHEPREFIX": str(order.work_dir / "pycache"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if order.model_dir is not None:
+            own["AZUREML_MODEL_DIR"] = str(order.model_dir)
+        return {**self._environ, **own, **order.environment_variables}
+
+    def is_alive(self, handle: ReplicaHandle) -> bool:
+        """Say whether the replica's process runs."""
+        return is_running(ProcessId(handle.pid, handle.start_ticks))
+
+    def request_stop(self, handle: ReplicaHandle) -> None:
+        """Send SIGTERM: the scoring server finishes what it has and ends."""
+        send_signal(ProcessId(handle.pid, handle.start_ticks), signal.SIGTERM)
+
+    def kill(self, handle: ReplicaHandle) -> None:
+        """Kill the replica's whole session."""
+        kill_session(ProcessId(handle.pid, handle.start_ticks))
+
+    def find(self, replica: str) -> ReplicaHandle | None:
+        """Find a replica of this registry by the id in its arguments."""
+        found = find_labelled("mlctl.scoring", self._label, replica)
+        return ReplicaHandle(replica, found[0].pid, found[0].start_ticks) if found else None
+
+    def find_all(self) -> list[ReplicaHandle]:
+        """Find all replicas of this registry that run, known or not."""
+        return [
+            ReplicaHandle("", found.pid, found.start_ticks) for found in find_labelled("mlctl.scoring", self._label)
+        ]
+
+
+def _listen(path: Path) -> socket.socket:
+    """Bind and listen beside `path`, then rename over it: at no moment is there no socket."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(draft))
+        draft.chmod(0o600)
+        listener.listen(BACKLOG)
+        draft.rename(path)
+    except OSError as error:
+        listener.close()
+        draft.unlink(missing_ok=True)
+        raise BackendUnavailable(f"cannot listen on {path}: {error.strerror}", hint=f"ls -ld {path.parent}") from error
+    return listener

@@ -1,0 +1,124 @@
+"""A replica's process: started by the daemon with a listening socket, serves one scoring script until SIGTERM.
+
+The HTTP loop runs in a side thread from the first moment, so that probes are answered while init() runs; the script
+runs in the main thread. Exit codes: 0 stopped, 1 the HTTP server broke, 2 wrong usage, 3 the script did not start.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import uvloop
+
+from mlctl.scoring.admission import Admission
+from mlctl.scoring.app import ScoringApp
+from mlctl.scoring.dispatch import Dispatcher
+from mlctl.scoring.failure import Phase, describe_failure, log_failure, write_failure
+from mlctl.scoring.logs import LogFile, set_up_logging
+from mlctl.scoring.options import Options, read_options
+from mlctl.scoring.request_log import RequestLog
+from mlctl.scoring.scorer import build_score
+from mlctl.scoring.server import HttpThread, open_listener, watch_signals
+from mlctl.scoring.user_code import Script, call_init, load_script
+
+_logger = logging.getLogger("azmlinfsrv")
+_LINGER_S = 3
+_FAILED_START = 3
+
+
+class Replica:
+    """The parts of a replica and how they are wired."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._log = LogFile(sys.stdout.fileno())
+        set_up_logging(self._log)
+        self._loop = uvloop.new_event_loop()
+        self._dispatcher = Dispatcher(self._loop)
+        self._admission = Admission(
+            self._loop,
+            self._dispatcher.put,
+            max_concurrent=options.max_concurrent,
+            max_queue_wait_s=options.max_queue_wait_s,
+        )
+        request_log = RequestLog(self._log, self._loop)
+        self._app = ScoringApp(options.deployment, self._loop, self._admission.enter, request_log)
+        self._http = HttpThread(self._app, self._loop, open_listener(options.fd), self._end)
+
+    def serve(self) -> int:
+        """Serve until told to stop; returns the exit code."""
+        self._http.start()
+        watch_signals(self._loop, self._stop)
+        script = self._start_script()
+        if script is None:
+            return _FAILED_START
+        score = build_score(script, is_azure_exact=self._options.is_azure_exact)
+        self._loop.call_soon_threadsafe(self._open)
+        self._dispatcher.start_threads(self._options.run_threads - 1, score, self._admission.leave)
+        self._dispatcher.work(score, self._admission.leave)
+        return 1 if self._http.has_failed else 0
+
+    def flush(self) -> None:
+        """Write out what is left of the log."""
+        sys.stdout.flush()
+        self._log.flush()
+
+    def _start_script(self) -> Script | None:
+        """Load the script and call its init(); None when that failed and is reported."""
+        options = self._options
+        _logger.info("Replica %s of %s/%s is starting", options.replica, options.endpoint, options.deployment)
+        phase: Phase = "import"
+        try:
+            script = load_script(options.app_root, options.entry_script, options.source_directory)
+            phase = "init"
+            call_init(script)
+        except BaseException as exc:  # sys.exit() is a failure as well
+            self._report(phase, exc)
+            return None
+        _logger.info("Worker with pid %d ready for serving traffic", os.getpid())
+        return script
+
+    def _report(self, phase: Phase, exc: BaseException) -> None:
+        options = self._options
+        log_failure(phase, exc, options.model_dir)
+        if options.failure_file:
+            failure = describe_failure(phase, exc, app_root=options.app_root, model_dir=options.model_dir)
+            write_failure(options.failure_file, failure)
+
+    def _open(self) -> None:
+        self._app.is_ready = True
+        self._admission.open()
+
+    def _stop(self) -> None:
+        """Stop what there is to stop: a replica that never was ready has no request to finish."""
+        if not self._app.is_ready:
+            self.flush()
+            os._exit(0)
+        self._http.stop()
+
+    def _end(self) -> None:
+        """Let the main thread end, but do not wait long for a run() or a thread of the script that will not."""
+        self._dispatcher.stop()
+        time.sleep(_LINGER_S)
+        self.flush()
+        os._exit(1 if self._http.has_failed else 0)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve, and return the exit code."""
+    faulthandler.enable()
+    replica = Replica(read_options(arguments))
+    exit_code = replica.serve()
+    replica.flush()
+    if exit_code == _FAILED_START:
+        os._exit(exit_code)  # threads of the script may not keep a replica alive that does not serve
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""What a request is answered: status, body and the headers that depend on the outcome. Texts are Azure's."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+JSON_TYPE = b"content-type: application/json\r\n"
+HTML_TYPE = b"content-type: text/html; charset=utf-8\r\n"
+FUNCTION_SUCCEEDED = b"x-ms-run-function-failed: False\r\n"
+FUNCTION_FAILED = b"x-ms-run-function-failed: True\r\n"
+_MODEL_ERROR = b"ms-azureml-model-error-statuscode: 500\r\nms-azureml-model-error-reason: model_error\r\n"
+
+
+class Answer(NamedTuple):
+    """An answer without the headers that every route adds: ids, deployment, version, length.
+
+    headers: as they go over the wire, each with its line end.
+    """
+
+    status: int
+    body: bytes
+    headers: bytes
+
+
+def answer_result(status: int, body: bytes, took_ms: float) -> Answer:
+    """Build the answer that carries a result of run()."""
+    return Answer(status, body, b"%b%bx-ms-run-fn-exec-ms: %.3f\r\n" % (JSON_TYPE, FUNCTION_SUCCEEDED, took_ms))
+
+
+def refuse(status: int, message: str, headers: bytes = b"") -> Answer:
+    """Build an answer that tells in JSON why there is no result."""
+    return Answer(status, json.dumps({"message": message}).encode(), JSON_TYPE + FUNCTION_SUCCEEDED + headers)
+
+
+def refuse_method(*allowed: str) -> Answer:
+    """Build the answer to a method that the route does not know."""
+    allow = f"allow: {', '.join(allowed)}\r\n"
+    return refuse(405, "The method is not allowed for the requested URL.", allow.encode())
+
+
+def refuse_late(max_queue_wait_s: float) -> Answer:
+    """Build the answer to a request that waited too long for its turn."""
+    return refuse(
+        429,
+        f"Too many requests: run() could not begin within {max_queue_wait_s * 1000:.0f} ms. Try again.",
+        b"retry-after: 1\r\nms-azureml-model-error-reason: too_many_pending_request\r\n",
+    )
+
+
+HEALTHY = Answer(200, b"Healthy", HTML_TYPE)
+STARTING = refuse(503, "The replica is starting: init() has not finished yet.")
+EMPTY = Answer(200, b"", HTML_TYPE + FUNCTION_SUCCEEDED)
+NOT_FOUND = refuse(
+    404,
+    "The requested URL was not found on the server. If you entered the URL manually please check your spelling"
+    " and try again.",
+)
+TOO_LARGE = refuse(413, "The data value transmitted exceeds the capacity limit of 100 MiB.")
+RUN_FAILED = Answer(
+    424,
+    b'{"message": "An unexpected error occurred in scoring script. Check the logs for more info."}',
+    JSON_TYPE + FUNCTION_FAILED + _MODEL_ERROR,
+)
+RESULT_REFUSED = refuse(424, "An unexpected internal error occurred. Check the logs for more info.", _MODEL_ERROR)
+
+# Nobody reads this one: the status stands in the log only, as nginx writes it.
+CLIENT_LEFT = Answer(499, b"", b"")

@@ -1,0 +1,84 @@
+"""What the daemon tells a replica: its command line and the variables of Azure's container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of one replica, fixed at its start.
+
+    fd: a socket that is bound and listening. max_concurrent, max_queue_wait_s: see `admission`. run_threads: threads
+    that call run(), the main one included. failure_file: where a failed start is described, None for nowhere.
+    app_root, entry_script, source_directory, model_dir: AML_APP_ROOT and AZUREML_ENTRY_SCRIPT,
+    AZUREML_SOURCE_DIRECTORY, AZUREML_MODEL_DIR.
+    """
+
+    fd: int
+    endpoint: str
+    deployment: str
+    replica: str
+    max_concurrent: int
+    max_queue_wait_s: float
+    run_threads: int
+    is_azure_exact: bool
+    failure_file: Path | None
+    app_root: Path
+    entry_script: str | None
+    source_directory: str | None
+    model_dir: Path | None
+
+
+def _at_least(least: int, text: str) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}")
+    return value
+
+
+def _count(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _amount(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mlctl.scoring", description="Serve one scoring script.")
+    parser.add_argument("--fd", type=_amount, required=True, help="listening socket to serve")
+    parser.add_argument("--endpoint", required=True, help="name of the endpoint")
+    parser.add_argument("--deployment", required=True, help="name of the deployment")
+    parser.add_argument("--replica", required=True, help="id of this replica")
+    parser.add_argument("--max-concurrent", type=_count, default=1, help="requests admitted at a time")
+    parser.add_argument("--max-queue-wait-ms", type=_amount, default=500, help="longest wait of the others")
+    parser.add_argument("--run-threads", type=_count, default=1, help="threads that call run()")
+    parser.add_argument("--failure-file", type=Path, help="where to describe a failed start")
+    parser.add_argument("--azure-exact", action="store_true", help="encode results exactly as Azure does")
+    return parser
+
+
+def read_options(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
+    """Parse the command line; a wrong one prints its usage and raises SystemExit(2)."""
+    parsed = _build_parser().parse_args(arguments)
+    model_dir = environment.get("AZUREML_MODEL_DIR")
+    return Options(
+        fd=parsed.fd,
+        endpoint=parsed.endpoint,
+        deployment=parsed.deployment,
+        replica=parsed.replica,
+        max_concurrent=parsed.max_concurrent,
+        max_queue_wait_s=parsed.max_queue_wait_ms / 1000,
+        run_threads=parsed.run_threads,
+        is_azure_exact=parsed.azure_exact,
+        failure_file=parsed.failure_file,
+        app_root=Path(environment.get("AML_APP_ROOT") or Path.cwd()),
+        entry_script=environment.get("AZUREML_ENTRY_SCRIPT"),
+        source_directory=environment.get("AZUREML_SOURCE_DIRECTORY"),
+        model_dir=Path(model_dir) if model_dir else None,
+    )

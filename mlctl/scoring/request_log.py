@@ -1,0 +1,59 @@
+"""One log line per request, rendered and written off the hot path. Used by `app`, in the HTTP loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import NamedTuple
+
+from mlctl.scoring.logs import LogFile, stamp
+
+_FLUSH_EVERY_S = 0.05
+_LONGEST_PATH = 200
+_PID = os.getpid()
+
+
+class RequestLine(NamedTuple):
+    """What a request's line shows. The path has no query: that of a GET is its input."""
+
+    at: float
+    method: str
+    path: bytes
+    status: int
+    took_s: float
+    size_bytes: int
+    request_id: bytes
+
+    def render(self) -> str:
+        """Write the line: method, path, status, duration, length of the answer, id."""
+        path = self.path[:_LONGEST_PATH].decode("ascii", "backslashreplace")
+        request_id = self.request_id.decode("ascii", "backslashreplace")
+        return (
+            f"{stamp(self.at)} I [{_PID}] azmlinfsrv - {self.method} {path} {self.status}"
+            f" {self.took_s * 1000:.3f}ms {self.size_bytes} {request_id}\n"
+        )
+
+
+class RequestLog:
+    """Collects request lines and has them written about every 50 ms while there are any."""
+
+    def __init__(self, file: LogFile, loop: asyncio.AbstractEventLoop) -> None:
+        self._file = file
+        self._loop = loop
+        self._is_flush_due = False
+
+    def add(
+        self, method: str, path: bytes, status: int, *, started_s: float, size_bytes: int, request_id: bytes
+    ) -> None:
+        """Note an answer. `started_s` is on time.perf_counter's clock."""
+        took_s = time.perf_counter() - started_s
+        line = RequestLine(time.time(), method, path, status, took_s, size_bytes, request_id)
+        self._file.put_off(line.render)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_later(_FLUSH_EVERY_S, self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        self._file.flush()

@@ -1,0 +1,51 @@
+"""What happens to one request in the thread that calls run(): decode, run, encode; every failure becomes an answer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from mlctl.scoring.answers import RESULT_REFUSED, RUN_FAILED, Answer, answer_result, refuse
+from mlctl.scoring.dispatch import Score, Ticket
+from mlctl.scoring.redaction import render_exception
+from mlctl.scoring.user_code import Script
+from mlctl.scoring.wire import encode_result, encode_result_exactly
+
+_logger = logging.getLogger("azmlinfsrv")
+
+
+def build_score(script: Script, *, is_azure_exact: bool) -> Score:
+    """Build the function that answers a ticket with the script's result."""
+    run, wants_headers, clock = script.run, script.wants_headers, time.perf_counter
+    encode = encode_result_exactly if is_azure_exact else encode_result
+
+    def score(ticket: Ticket) -> Answer:
+        try:
+            text = ticket.body.decode()
+        except UnicodeDecodeError as exc:
+            return refuse(400, f"Input cannot be decoded as UTF-8: {exc}")
+        try:
+            started_s = clock()
+            result = run(text, _headers_for_script(ticket.headers)) if wants_headers else run(text)
+            took_ms = (clock() - started_s) * 1000
+        except BaseException as exc:  # sys.exit() in run() fails one request, not the replica
+            _log_exception(exc, ticket.body)
+            return RUN_FAILED
+        try:
+            status, body = encode(result)
+        except Exception as exc:  # objects of the script take part in the encoding
+            _log_exception(exc, ticket.body)
+            return RESULT_REFUSED
+        return answer_result(status, body, took_ms)
+
+    return score
+
+
+def _headers_for_script(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Name the headers as Flask does: `Content-Type`."""
+    return {name.decode("latin-1").title(): value.decode("latin-1") for name, value in headers.items()}
+
+
+def _log_exception(exc: BaseException, body: bytes) -> None:
+    _logger.error("Encountered Exception: %s", render_exception(exc, body))
