@@ -254,6 +254,7 @@ class EndpointReconciler:
         handle = self._context.runtime.start(self._order(replica, generation))
         replicas.set_replica_process(self._store, replica.id, pid=handle.pid, start_ticks=handle.start_ticks)
         self._report(replica, "replica.started", f"started, pid {handle.pid}", pid=handle.pid)
+        self._watch(replica, handle, row)
         return replace(replica, pid=handle.pid, start_ticks=handle.start_ticks)
 
     def _order(self, replica: ReplicaRow, generation: GenerationRow) -> ReplicaOrder:

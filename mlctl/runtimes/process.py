@@ -62,8 +62,8 @@ class ProcessRuntime:
         own = {
             "AML_APP_ROOT": str(order.app_root / script.parent),
             "AZUREML_ENTRY_SCRIPT": script.name,
-            # Code is kept read-only by content; compiled files go where replicas of one generation share them.
-            "PYTHONPYCACHEPREFIX": str(order.work_dir / "pycache"),
+            # The code lies in a copy kept by its content: nothing is written there.
+            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
         }
         if order.model_dir is not None:

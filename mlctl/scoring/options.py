@@ -52,6 +52,7 @@ def _amount(text: str) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mlctl.scoring", description="Serve one scoring script.")
     parser.add_argument("--fd", type=_amount, required=True, help="listening socket to serve")
+    parser.add_argument("--registry", default="", help="label of the registry it belongs to; marks the process")
     parser.add_argument("--endpoint", required=True, help="name of the endpoint")
     parser.add_argument("--deployment", required=True, help="name of the deployment")
     parser.add_argument("--replica", required=True, help="id of this replica")
