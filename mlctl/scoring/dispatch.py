@@ -1,7 +1,7 @@
 """From the HTTP loop's thread to the threads that call run(), and back, many requests at a time.
 
 A `queue.SimpleQueue` carries the requests over. The answers go back in bulk: the loop is woken once for all that were
-finished while it was busy, and not later than 0.5 ms after the first of them.
+finished while it was busy, and not later than about 2 ms after the first of them was begun.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Protocol
 from mlctl.scoring.answers import CLIENT_LEFT, RUN_FAILED, Answer
 from mlctl.scoring.redaction import render_exception
 
-_LONGEST_BULK_S = 0.0005
+# Shorter costs throughput (at 0.5 ms a seventh, with a model that takes 0.24 ms), since the threads fight for the lock.
+_LONGEST_BULK_S = 0.002
 _logger = logging.getLogger("azmlinfsrv")
 
 
