@@ -191,11 +191,11 @@ class EndpointReconciler:
         was_stable = replica.state == ReplicaState.READY and time.time() - replica.changed_at > STABLE_AFTER_S
         if was_stable or replica.generation != deployment.generation:
             return
-        # The first restart of a replica that was serving is at once; whoever keeps failing waits longer and longer.
-        failures = deployment.failures + (0 if replica.state == ReplicaState.READY else 1)
-        deployments.count_failure(self._store, deployment, next_start_at=time.time() + back_off_s(failures))
-        if deployment.failures + 1 >= GIVE_UP_AFTER and replica.state != ReplicaState.READY:
-            error = reports.describe_failure(self._failure_file(replica.id), deployment.failures + 1)
+        failures, was_ready = deployment.failures + 1, replica.state == ReplicaState.READY
+        wait_s = back_off_s(failures, was_ready=was_ready)
+        deployments.count_failure(self._store, deployment, next_start_at=time.time() + wait_s)
+        if failures >= GIVE_UP_AFTER and not was_ready:
+            error = reports.describe_failure(self._failure_file(replica.id), failures)
             deployments.mark_failed(self._store, deployment, error)
 
     def _failure_file(self, replica: str) -> Path:

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 GIVE_UP_AFTER = 3
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 30.0
-STABLE_AFTER_S = 10.0
+# Ready for so long, a replica that dies is no crash loop: it is replaced at once.
+STABLE_AFTER_S = 1.0
 
 
 class ReplicaState(StrEnum):
@@ -112,8 +113,13 @@ def _ids(replicas: Sequence[Replica]) -> tuple[str, ...]:
     return tuple(replica.id for replica in replicas if not _is_draining(replica))
 
 
-def back_off_s(failures: int) -> float:
-    """Return how long to wait before start number `failures` + 1: nothing at first, then doubling up to 30 s."""
+def back_off_s(failures: int, *, was_ready: bool = False) -> float:
+    """Return how long to wait before start number `failures` + 1: nothing at first, then doubling up to 30 s.
+
+    was_ready: the replica served before it died; requests wait for the next one, so the first few come at once.
+    """
+    if was_ready:
+        failures -= GIVE_UP_AFTER
     if failures <= 0:
         return 0.0
     return min(FIRST_BACKOFF_S * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from mlctl.scoring.redaction import describe_exception, render_exception, script_frames
+from mlctl.scoring.user_code import ScriptRefused
 
 _LONGEST_LIST = 200
 _logger = logging.getLogger("azmlinfsrv")
@@ -41,7 +42,7 @@ def describe_failure(phase: Phase, exc: BaseException, *, app_root: Path, model_
     """Gather what the daemon shows the user."""
     return Failure(
         phase=phase,
-        message=describe_exception(exc),
+        message=str(exc) if isinstance(exc, ScriptRefused) else describe_exception(exc),
         frames=list_user_frames(exc, app_root),
         model_dir=list_files(model_dir) if model_dir else [],
     )
@@ -75,7 +76,7 @@ def write_failure(path: Path, failure: Failure) -> None:
 def log_failure(phase: Phase, exc: BaseException, model_dir: Path | None) -> None:
     """Write the log lines that Azure's server writes."""
     headline = "User's init function failed" if phase == "init" else "Failed to load the user script"
-    _logger.error("%s\n%s", headline, render_exception(exc))
+    _logger.error("%s\n%s", headline, exc if isinstance(exc, ScriptRefused) else render_exception(exc))
     if phase == "init" and model_dir:
         _logger.error("Model Directory Contents:\n%s", render_tree(model_dir))
 

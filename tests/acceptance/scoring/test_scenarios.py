@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from tests.acceptance.scoring.conftest import StartReplica
 from tests.acceptance.scoring.replicas import Replica
@@ -40,6 +41,7 @@ def test_s2_answer_is_not_encoded_twice(start_replica: StartReplica) -> None:
 
 VALIDATING = """
 import json
+import re
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 class Request(BaseModel):
@@ -149,7 +151,7 @@ def test_each_request_has_one_line_in_azures_format(start_replica: StartReplica)
     log = replica.log()
     line = next(line for line in log.splitlines() if "id-1" in line)
     pattern = rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}} I \[{replica.process.pid}\] azmlinfsrv - GET /score 200 [\d.]+ms 1 id-1"
-    assert __import__("re").fullmatch(pattern, line)
+    assert re.fullmatch(pattern, line)
     assert "12345678" not in log
     assert "Bearer" not in log
     assert "GET / " not in log

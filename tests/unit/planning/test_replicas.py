@@ -77,6 +77,10 @@ def test_back_off_doubles_up_to_its_limit():
     assert back_off_s(1000) == LONGEST_BACKOFF_S
 
 
+def test_replicas_that_served_are_replaced_at_once_a_few_times():
+    assert [back_off_s(n, was_ready=True) for n in (1, 3, 4, 5)] == [0.0, 0.0, 0.2, 0.4]
+
+
 STATES = st.sampled_from([ReplicaState.STARTING, ReplicaState.READY, ReplicaState.UNREADY, ReplicaState.DRAINING])
 
 

@@ -1,0 +1,146 @@
+"""Deployments that come up, do not come up, change and scale."""
+
+import os
+import signal
+
+from tests.acceptance.conftest import ECHO, Machine
+from tests.load import Load
+from tests.waiting import wait_until
+
+NAME = ("-n", "fraud-endpoint")
+BLUE = ("-n", "blue", "-e", "fraud-endpoint")
+BROKEN = "def init():\n    open('/nowhere/model.pkl')\n\ndef run(raw_data):\n    return raw_data\n"
+
+
+def test_an_init_that_raises_shows_the_cause_and_changes_no_traffic(served: Machine):
+    served.write_script(BROKEN, folder="broken")
+    code = {"code": "./broken", "scoring_script": "score.py"}
+    path = served.write_deployment("red", code_configuration=code)
+    ran = served.run("deployment", "create", "-f", path, "--all-traffic")
+    assert ran.code == 7
+    assert "red failed 3 times in init(); fraud-endpoint keeps its traffic as it was" in ran.err
+    assert "score.py:2 in init" in ran.err
+    assert "FileNotFoundError" in ran.err
+    assert "mlctl deployment get-logs -n red -e fraud-endpoint" in ran.err
+    red = ("-n", "red", "-e", "fraud-endpoint")
+    assert served.ok("deployment", "show", *red).json["provisioning_state"] == "Failed"
+    assert "User's init function failed" in served.ok("deployment", "get-logs", *red).out
+    assert served.ok("endpoint", "show", *NAME).json["traffic"] == {"blue": 100, "green": 0, "red": 0}
+    again = served.run("deployment", "create", "-f", path)
+    assert (again.code, "exists already" in again.err) == (1, True)
+    served.ok("deployment", "delete", *red, "--yes")
+
+
+def test_a_failed_deployment_can_be_mended_by_an_update(served: Machine):
+    served.write_script(BROKEN, folder="mended")
+    code = {"code": "./mended", "scoring_script": "score.py"}
+    path = served.write_deployment("red", code_configuration=code)
+    assert served.run("deployment", "create", "-f", path).code == 7
+    served.write_script(ECHO, folder="mended")
+    updated = served.ok("deployment", "update", "-f", path)
+    assert updated.json["provisioning_state"] == "Succeeded"
+    assert served.score(azureml_model_deployment="red").status_code == 200
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
+def test_an_update_rolls_over_without_a_failed_request(served: Machine):
+    path = served.write_deployment("blue", instances=2)
+    key = served.key()
+    with Load(served.uri, lambda: key, threads=3) as load:
+        for version in (2, 3):
+            served.write_script(ECHO.replace("VERSION = 1", f"VERSION = {version}"))
+            served.ok("deployment", "update", "-f", path)
+            assert served.score().json()["version"] == version
+    assert load.bad == []
+    served.write_script()
+
+
+def test_a_failed_update_leaves_the_old_generation_serving(served: Machine):
+    path = served.write_deployment("blue")
+    served.ok("deployment", "update", "-f", path)
+    served.write_script(BROKEN)
+    key = served.key()
+    with Load(served.uri, lambda: key, threads=2) as load:
+        ran = served.run("deployment", "update", "-f", path)
+    assert ran.code == 7
+    assert "the former one serves on" in ran.err
+    assert load.bad == []
+    served.write_script()
+    served.ok("deployment", "update", "-f", path)
+
+
+def test_scaling_keeps_the_replicas_that_serve(served: Machine):
+    served.ok("deployment", "update", "-f", served.write_deployment("blue"))
+    wait_until(lambda: len([row for row in served.replicas() if row.deployment == "blue"]) == 1)
+    before = {row.pid for row in served.replicas() if row.deployment == "blue"}
+    key = served.key()
+    with Load(served.uri, lambda: key, threads=2) as load:
+        for count in (3, 1):
+            served.ok("deployment", "update", *BLUE, "--set", f"instance_count={count}")
+            wait_until(lambda: len([row for row in served.replicas("ready") if row.deployment == "blue"]) == count)
+    assert load.bad == []
+    assert {row.pid for row in served.replicas("ready") if row.deployment == "blue"} == before
+
+
+def test_a_partial_document_is_merged_and_said_so(served: Machine):
+    path = served.work / "settings.yml"
+    path.write_text("request_settings:\n  max_concurrent_requests_per_instance: 20\n  request_timeout_ms: 5000\n")
+    ran = served.ok("deployment", "update", *BLUE, "-f", str(path))
+    assert "merged into blue (request_settings)" in ran.err
+    assert ran.json["request_settings"]["max_concurrent_requests_per_instance"] == 20
+    assert ran.json["code_configuration"]["scoring_script"] == "score.py"
+
+
+def test_a_killed_replica_is_replaced(served: Machine):
+    blue = next(row for row in served.replicas("ready") if row.deployment == "blue")
+    os.kill(blue.pid or 0, signal.SIGKILL)
+    # Its place is taken on the same socket: the request waits for it.
+    assert served.score().status_code == 200
+    wait_until(lambda: blue.id not in {row.id for row in served.replicas("ready")})
+
+
+def test_a_replica_that_ends_itself_is_replaced(served: Machine):
+    script = ECHO.replace('if body.get("raise"):', 'if body.get("exit"):\n        os._exit(3)\n    if body.get("raise"):')
+    served.write_script(script, folder="exiting")
+    code = {"code": "./exiting", "scoring_script": "score.py"}
+    served.ok("deployment", "create", "-f", served.write_deployment("red", code_configuration=code))
+    assert served.score({"exit": True}, azureml_model_deployment="red").status_code == 503
+    assert served.score(azureml_model_deployment="red").status_code == 200
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
+def test_slow_models_are_408_and_crowded_ones_429(served: Machine):
+    settings = {"request_timeout_ms": 300, "max_concurrent_requests_per_instance": 1, "max_queue_wait_ms": 100}
+    served.ok("deployment", "create", "-f", served.write_deployment("red", request_settings=settings))
+    assert served.score({"sleep_s": 1}, azureml_model_deployment="red").status_code == 408
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
+def test_a_timeout_of_the_command_leaves_the_work_going(served: Machine):
+    served.write_script(ECHO.replace("    pass\n", "    time.sleep(1)\n", 1), folder="slow")
+    code = {"code": "./slow", "scoring_script": "score.py"}
+    path = served.write_deployment("red", code_configuration=code)
+    ran = served.run("deployment", "create", "-f", path, "--timeout", "0.2")
+    assert ran.code == 5
+    assert "it goes on" in ran.err
+    red = ("-n", "red", "-e", "fraud-endpoint")
+    state = ("deployment", "show", *red, "--query", "provisioning_state", "-o", "tsv")
+    wait_until(lambda: served.ok(*state).out == "Succeeded\n")
+    served.ok("deployment", "delete", *red, "--yes")
+
+
+def test_no_wait_returns_at_once_and_prints_nothing(served: Machine):
+    ran = served.ok("deployment", "create", "-f", served.write_deployment("red"), "--no-wait", "--all-traffic")
+    assert ran.out == ""
+    assert "--all-traffic is ignored with --no-wait" in ran.err
+    red = ("-n", "red", "-e", "fraud-endpoint")
+    state = ("deployment", "show", *red, "--query", "provisioning_state", "-o", "tsv")
+    wait_until(lambda: served.ok(*state).out == "Succeeded\n")
+    served.ok("deployment", "delete", *red, "--yes")
+
+
+def test_a_shown_deployment_can_be_fed_back(served: Machine):
+    shown = served.ok("deployment", "show", *BLUE).out
+    path = served.work / "shown.json"
+    path.write_text(shown)
+    assert served.ok("deployment", "update", "-f", str(path)).json["name"] == "blue"
