@@ -25,9 +25,6 @@ class Outcome:
     def is_good(self) -> bool:
         return self.status == 200
 
-    def was_in_flight(self, at: float) -> bool:
-        return self.started <= at <= self.ended
-
 
 class Load:
     """Sends requests from `with` to its end (never longer than `limit_s`); key() is asked for before each request."""

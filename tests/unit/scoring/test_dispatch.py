@@ -29,18 +29,17 @@ class Bench:
 
     def __init__(self, *, max_concurrent: int = 1, max_queue_wait_s: float = 60) -> None:
         self.loop = asyncio.get_running_loop()
-        self.dispatcher = Dispatcher(self.loop)
-        self.admission = Admission(
-            self.loop, self.dispatcher.put, max_concurrent=max_concurrent, max_queue_wait_s=max_queue_wait_s
-        )
+        self.admission = Admission(self.loop, max_concurrent=max_concurrent, max_queue_wait_s=max_queue_wait_s)
+        self.dispatcher = Dispatcher(self.loop, self.admission.leave)
 
     def start(self, score: Score = _answer, threads: int = 1) -> None:
         self.admission.open()
-        self.dispatcher.start_threads(threads, score, self.admission.leave)
+        self.dispatcher.start_threads(threads, score)
 
     def enter(self, body: bytes, client: Client | None = None) -> asyncio.Future[Answer]:
         ticket = Ticket(body, {}, self.loop.create_future(), client or Client())
         self.admission.enter(ticket)
+        self.dispatcher.put(ticket)
         return ticket.answer
 
 
@@ -135,6 +134,27 @@ def test_place_that_becomes_free_admits_the_next() -> None:
         assert not second.done()
         steps.release()
         assert (await second).status == 200
+        bench.dispatcher.stop()
+
+    _run(scenario)
+
+
+def test_fast_answer_is_not_kept_by_a_slow_request_behind_it() -> None:
+    async def scenario() -> None:
+        release = threading.Event()
+
+        def score(ticket: Ticket) -> Answer:
+            if ticket.body == b"slow":
+                release.wait()
+            return _answer(ticket)
+
+        bench = Bench(max_concurrent=2)
+        fast, slow = bench.enter(b"fast"), bench.enter(b"slow")
+        bench.start(score)
+        assert (await fast).body == b"fast"
+        assert not slow.done()
+        release.set()
+        assert (await slow).body == b"slow"
         bench.dispatcher.stop()
 
     _run(scenario)

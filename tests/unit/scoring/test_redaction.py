@@ -21,9 +21,9 @@ def test_message_that_has_nothing_of_the_body_stays() -> None:
 @pytest.mark.parametrize(
     ("message", "redacted"),
     [
-        ("bad customer Habermann-Schmidt!", "bad customer [...]!"),
-        ("bad: 'Jürgen Habermann-Schmidt'", "bad: '[...]'"),
-        ("twice: [1.25, 2.5, 3.75] and [1.25, 2.5, 3.75]", "twice: [...]] and [...]]"),
+        ("bad customer: Habermann-Schmidt!", "bad customer:[...]!"),
+        ("bad (Jürgen Habermann-Schmidt)", "bad ([...])"),
+        ("twice: 1.25, 2.5, 3.75; and 1.25, 2.5, 3.75!", "twice: [...]; and [...]!"),
         ("short runs such as 1.25 stay", "short runs such as 1.25 stay"),
     ],
 )
@@ -78,8 +78,9 @@ def _raise(message: str) -> None:
 
 
 def test_traceback_shows_causes_first_and_redacts_them() -> None:
+    secret = json.loads(BODY)["customer"]
     with pytest.raises(ValueError, match="outer") as caught:
-        _raise("Habermann-Schmidt")
+        _raise(secret)
     text = render_exception(caught.value, BODY)
     assert (
         text.index("KeyError: '[...]'") < text.index("The exception above led to this one") < text.index("ValueError")

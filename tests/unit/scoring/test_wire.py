@@ -79,7 +79,7 @@ def test_status_without_content_drops_the_body(status: int) -> None:
         (np.array(7), b"7"),
         (np.array([[1, 2], [3, 4]]), b"[[1, 2], [3, 4]]"),
         (np.array([1, "x", None, np.int8(2)], dtype=object), b'[1, "x", null, 2]'),
-        ([np.array([math.nan])], b"[NaN]"),
+        ([np.array([math.nan])], b"[[NaN]]"),
         ({np.int64(1): np.array([1]), "a": {np.int8(2): (np.int8(3),)}}, b'{"1": [1], "a": {"2": [3]}}'),
         (OrderedDict(a=np.int16(1)), b'{"a": 1}'),
     ],
