@@ -60,7 +60,8 @@ class LocalMlctl:
             raise BenchmarkFailed(f"{endpoint} has {len(found)} replicas, not one")
         return found[0].socket
 
-    def _find_processes(self) -> list[ProcessId]:
+    def find_processes(self) -> list[ProcessId]:
+        """Find the daemon, Envoy and the replicas; each leads a session."""
         return [
             *find_labelled("mlctl.control", str(self.home)),
             *find_labelled("-c", str(self.home / "gateway" / "bootstrap.json")),
@@ -71,7 +72,7 @@ class LocalMlctl:
         """Stop the daemon and all it started; kill what is left of them."""
         with suppress(BenchmarkFailed, subprocess.TimeoutExpired):
             self.run("daemon", "stop")
-        for process in self._find_processes():
+        for process in self.find_processes():
             kill_session(process)
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -60,9 +61,17 @@ def _install(words: list[str]) -> None:
         raise BenchmarkFailed(f"{last}\ntry it by hand: {' '.join(words)}")
 
 
+@dataclass(frozen=True)
+class Azmlinfsrv:
+    """A server that runs: the leader of its session, and its port on the loopback address."""
+
+    process: ProcessId
+    port: int
+
+
 @contextmanager
-def run_azmlinfsrv(script: Path, model_dir: Path, folder: Path) -> Generator[int]:
-    """Serve a script with one worker on a loopback port, which is yielded. folder: takes the server's log."""
+def run_azmlinfsrv(script: Path, model_dir: Path, folder: Path) -> Generator[Azmlinfsrv]:
+    """Serve a script with one worker. folder: takes the server's log."""
     python, port, log_file = ensure_venv(), find_free_port(), folder / "azmlinfsrv.log"
     words = ["--entry_script", script.name, "--model_dir", str(model_dir), "--port", str(port), "--worker_count", "1"]
     # The same of the environment as a replica of mlctl gets.
@@ -71,7 +80,7 @@ def run_azmlinfsrv(script: Path, model_dir: Path, folder: Path) -> Generator[int
     server = spawn([str(python), "-c", _LAUNCHER, *words], env=environ, cwd=script.parent, log_file=log_file)
     try:
         _wait_until_ready(server, port, log_file)
-        yield port
+        yield Azmlinfsrv(server, port)
     finally:
         _end(server)
 

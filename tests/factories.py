@@ -21,7 +21,8 @@ PLAN: dict[str, Any] = {
 
 
 def make_wanted(**changes: Any) -> Wanted:
-    return Wanted(**{"generation": 1, "count": 1, "serving": None, "serving_count": 0, **changes})
+    fields: dict[str, Any] = {"generation": 1, "count": 1, "serving": None, "serving_count": 0}
+    return Wanted(**(fields | changes))
 
 
 def make_replicas(*states: str, generation: int = 1) -> list[Replica]:

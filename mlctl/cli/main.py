@@ -53,7 +53,8 @@ class Root(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _make_root() -> Root:
+def make_root() -> Root:
+    """Build the command tree; nouns are imported when they are looked up."""
     return Root(
         name="mlctl",
         help="Azure ML endpoints on your own machine: az ml's files and commands, without a cloud.\n\n"
@@ -85,7 +86,7 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
     try:
         invocation = normalize(argv)
         state = _make_state(invocation)
-        _make_root().main(list(invocation.words), prog_name="mlctl", standalone_mode=False, obj=state)
+        make_root().main(list(invocation.words), prog_name="mlctl", standalone_mode=False, obj=state)
         return 0
     except MlctlError as error:
         _finish(state)

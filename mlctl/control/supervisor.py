@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -202,8 +203,7 @@ class Supervisor:
         log.info("stopping everything", extra={"event": "daemon.stop"})
         self._stop_replicas()
         self._front.stop(wait_until=_wait_until)
-        for path in self._run_dir.iterdir():
-            path.unlink(missing_ok=True)
+        shutil.rmtree(self._run_dir, ignore_errors=True)
         self._record("stopped")
 
     def _stop_replicas(self) -> None:

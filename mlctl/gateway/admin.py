@@ -52,14 +52,16 @@ class Admin:
         return ConfigStatus(versions, rejected, warming)
 
     def count_active(self, cluster: str) -> int:
-        """Return how many requests are in flight to a deployment."""
-        lines = self._stats(f"^cluster\\.{re.escape(cluster)}\\.upstream_rq_active$")
-        return int(lines[0].rpartition(": ")[2]) if lines else 0
+        """Return how many requests are in flight to a deployment, or wait for a connection to it."""
+        return self._sum(cluster, "upstream_rq_(active|pending_active)")
 
     def count_requests(self, cluster: str) -> int:
         """Return how many requests a deployment has been sent since Envoy started, copies included."""
-        lines = self._stats(f"^cluster\\.{re.escape(cluster)}\\.upstream_rq_total$")
-        return int(lines[0].rpartition(": ")[2]) if lines else 0
+        return self._sum(cluster, "upstream_rq_total")
+
+    def _sum(self, cluster: str, statistic: str) -> int:
+        lines = self._stats(f"^cluster\\.{re.escape(cluster)}\\.{statistic}$")
+        return sum(int(line.rpartition(": ")[2]) for line in lines)
 
     def _stats(self, pattern: str) -> list[str]:
         return self._get(f"/stats?filter={quote(pattern)}").body.decode().splitlines()

@@ -32,10 +32,11 @@ HIGH = 1_000_000
 METADATA = "mlctl"
 
 # A dead replica's connections fail at once; its replacement listens on the same socket within a moment. None of these
-# conditions can repeat a run(): the request had not been sent.
+# conditions can repeat a run(): the request had not been sent. Envoy waits a random part of each interval, so that
+# fewer tries than 20 would often be over before a second has passed.
 RETRY_POLICY: Resource = {
     "retry_on": "connect-failure,refused-stream,reset-before-request",
-    "num_retries": 8,
+    "num_retries": 20,
     "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
     "retry_host_predicate": [
         {
@@ -125,7 +126,8 @@ def _connection_manager(layout: Layout) -> Resource:
         "rds": {"route_config_name": ROUTE_CONFIG, "config_source": layout.source("rds")},
         "http_filters": [_key_filter(), _router_filter()],
         "local_reply_config": {"mappers": MAPPERS, "body_format": ERROR_BODY},
-        # Every client is a stranger: x-envoy-* headers of requests are removed, so none can set timeouts or retries.
+        # Every client is a stranger. Envoy ignores most x-envoy-* headers of strangers, and passes some of them on.
+        "early_header_mutation_extensions": [_stranger_headers()],
         "use_remote_address": True,
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "server_header_transformation": "PASS_THROUGH",
@@ -136,6 +138,18 @@ def _connection_manager(layout: Layout) -> Resource:
         "common_http_protocol_options": {"idle_timeout": "300s", "max_headers_count": 100},
         "request_headers_timeout": "30s",
         "request_timeout": "300s",
+    }
+
+
+def _stranger_headers() -> Resource:
+    """Remove, before anything reads them, headers that only Envoy may set: none can set timeouts or forge a client."""
+    prefixes = ("x-envoy-", CREDENTIAL_HEADER)
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{TYPES}/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes],
+        },
     }
 
 

@@ -93,11 +93,14 @@ class Gateway:
 
     def _restore(self, timeout_s: float) -> None:
         """Go back to what Envoy last took. If it does not answer now, it finds the good files when it starts."""
-        versions = self._files.restore()
+        versions = {self._stats_name(kind): version for kind, version in self._files.restore().items()}
         with contextlib.suppress(BackendUnavailable, GatewayRejected):
             _Change(self._layout, self._files, self._log, self.admin, timeout_s).wait(versions)
         self._files.prune_endpoints({envoy.eds_kind(cluster["name"]) for cluster in self._files.read("cds")})
         self._files.accept()
+
+    def _stats_name(self, kind: str) -> str:
+        return STATS[kind] if kind in STATS else f"cluster.{self._files.read(kind)[0]['cluster_name']}"
 
 
 class _Change:

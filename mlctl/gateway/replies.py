@@ -22,6 +22,10 @@ def _on_status(status: int) -> Resource:
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
+def _both(*filters: Resource) -> Resource:
+    return {"and_filter": {"filters": list(filters)}}
+
+
 def _mapper(when: Resource, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Resource:
     added = [{"header": {"key": key, "value": value}} for key, value in (headers or {}).items()]
     return {
@@ -53,6 +57,12 @@ MAPPERS: list[Resource] = [
         "too many requests are in flight (2 x max_concurrent_requests_per_instance x instance_count): try again",
         _RETRY | {"ms-azureml-model-error-reason": "too_many_pending_request"},
     ),
+    _mapper(
+        _both(_on_status(403), {"header_filter": {"header": {"name": "upgrade", "present_match": True}}}),
+        400,
+        "BadRequest",
+        "the connection cannot be upgraded: send plain HTTP requests",
+    ),
     _mapper(_on_status(404), 404, "NotFound", "%LOCAL_REPLY_BODY%"),
     _mapper(_on_status(413), 413, "PayloadTooLarge", "%LOCAL_REPLY_BODY%"),
     _mapper(_on_flags("UT"), 408, "RequestTimeout", "the model took longer than request_timeout_ms"),
@@ -63,6 +73,7 @@ MAPPERS: list[Resource] = [
         "no replica is ready: it is starting, or it failed",
         _RETRY | {"ms-azureml-model-error-reason": "model_not_ready"},
     ),
+    _mapper(_on_flags("UPE"), 503, "ReplicaFailed", "the replica's answer is not valid HTTP"),
     _mapper(
         _on_flags("UF", "UC", "UR", "LR", "URX"),
         503,
@@ -71,4 +82,8 @@ MAPPERS: list[Resource] = [
         _RETRY,
     ),
     _mapper(_on_flags("OM"), 503, "Overloaded", "the gateway has too many connections: try again", _RETRY),
+    _mapper(_on_status(400), 400, "BadRequest", "this is not a valid HTTP request, or its path is refused"),
+    _mapper(_on_status(408), 408, "RequestTimeout", "the request took too long to arrive"),
+    _mapper(_on_status(426), 426, "UpgradeRequired", "HTTP/1.0 is not supported: send HTTP/1.1"),
+    _mapper(_on_status(431), 431, "HeadersTooLarge", "the headers are larger than 60 KiB, or more than 100"),
 ]

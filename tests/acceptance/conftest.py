@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def boot() -> Iterator[Machine]:
+def boot() -> Generator[Machine]:
     # Short: Unix sockets below it have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="mlt-"))
     machine = Machine(folder / "home", folder / "work", free_port())

@@ -1,12 +1,18 @@
 """The daemon's life: started when needed, replaced under load, adopted, ended without leftovers."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 
+from mlctl.ops import daemon
+from mlctl.ops.session import Session
 from mlctl.registry.store import Store
 from mlctl.runtimes.processes import read_start_ticks
+from mlctl.settings import load_settings
 from tests.acceptance.conftest import Machine
 from tests.load import Load
 from tests.waiting import wait_until
@@ -57,10 +63,6 @@ def test_a_waiting_command_restarts_a_dead_daemon(served: Machine):
 
 
 def test_a_second_daemon_ends_at_once(served: Machine):
-    from mlctl.ops import daemon
-    from mlctl.ops.session import Session
-    from mlctl.settings import load_settings
-
     session = Session(load_settings(os.environ), dict(os.environ))
     second = daemon._spawn(session)
     wait_until(lambda: read_start_ticks(second.pid) is None)
@@ -129,9 +131,9 @@ def test_a_registry_of_a_newer_mlctl_is_refused(machine: Machine):
     ran = machine.run("endpoint", "list")
     assert ran.code == 6
     assert "newer mlctl" in ran.err
-    with __import__("sqlite3").connect(machine.home / "registry.db") as connection:
+    # Put back, so that the machine can be stopped.
+    with contextlib.closing(sqlite3.connect(machine.home / "registry.db")) as connection:
         connection.execute("PRAGMA user_version = 1")
-    connection.close()
 
 
 def test_a_hung_up_terminal_does_not_take_the_daemon_along(machine: Machine):
@@ -143,8 +145,6 @@ def test_a_hung_up_terminal_does_not_take_the_daemon_along(machine: Machine):
 
 
 def test_the_daemon_logs_json_lines(served: Machine):
-    import json
-
     lines = served.ok("daemon", "logs", "--lines", "5").out.splitlines()
     assert {"time", "level", "message"} <= set(json.loads(lines[-1]))
 

@@ -69,6 +69,10 @@ def test_a_failed_update_leaves_the_old_generation_serving(served: Machine):
     served.ok("deployment", "update", "-f", path)
 
 
+def count_blue(machine: Machine) -> int:
+    return len([row for row in machine.replicas("ready") if row.deployment == "blue"])
+
+
 def test_scaling_keeps_the_replicas_that_serve(served: Machine):
     served.ok("deployment", "update", "-f", served.write_deployment("blue"))
     wait_until(lambda: len([row for row in served.replicas() if row.deployment == "blue"]) == 1)
@@ -77,7 +81,7 @@ def test_scaling_keeps_the_replicas_that_serve(served: Machine):
     with Load(served.uri, lambda: key, threads=2) as load:
         for count in (3, 1):
             served.ok("deployment", "update", *BLUE, "--set", f"instance_count={count}")
-            wait_until(lambda: len([row for row in served.replicas("ready") if row.deployment == "blue"]) == count)
+            wait_until(lambda count=count: count_blue(served) == count)
     assert load.bad == []
     assert {row.pid for row in served.replicas("ready") if row.deployment == "blue"} == before
 
@@ -100,7 +104,9 @@ def test_a_killed_replica_is_replaced(served: Machine):
 
 
 def test_a_replica_that_ends_itself_is_replaced(served: Machine):
-    script = ECHO.replace('if body.get("raise"):', 'if body.get("exit"):\n        os._exit(3)\n    if body.get("raise"):')
+    script = ECHO.replace(
+        '    if body.get("raise")', '    if body.get("exit"):\n        os._exit(3)\n    if body.get("raise")'
+    )
     served.write_script(script, folder="exiting")
     code = {"code": "./exiting", "scoring_script": "score.py"}
     served.ok("deployment", "create", "-f", served.write_deployment("red", code_configuration=code))

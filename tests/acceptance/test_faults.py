@@ -1,4 +1,4 @@
-"""Processes are killed at random moments under load: only what the rules allow may be lost, and nothing stays behind."""
+"""Processes are killed at random moments under load: only what the rules allow is lost, and nothing stays behind."""
 
 import os
 import random
@@ -61,8 +61,8 @@ def show(machine: Machine) -> str:
 
 def explain(outcomes: list[Outcome], killed_at: float) -> str:
     return "; ".join(
-        f"{outcome.status} {outcome.error} from {outcome.started - killed_at:+.3f} s to {outcome.ended - killed_at:+.3f} s"
-        for outcome in outcomes[:5]
+        f"{found.status} {found.error} from {found.started - killed_at:+.3f} to {found.ended - killed_at:+.3f} s"
+        for found in outcomes[:5]
     )
 
 

@@ -1,6 +1,7 @@
 """Where requests go."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_half_of_the_requests_are_mirrored_and_nobody_sees_the_answers(served: M
     served.ok("endpoint", "update", *NAME, "--mirror-traffic", "green=50")
     with Store(served.home / "registry.db") as store:
         run_dir = store.get_meta("run_dir")
-    admin = Admin(__import__("pathlib").Path(f"{run_dir}/envoy.sock"))
+    admin = Admin(Path(f"{run_dir}/envoy.sock"))
     before = admin.count_requests("fraud-endpoint/green")
     answered = count(served, 2000)
     assert set(answered) == {"blue"}

@@ -1,4 +1,4 @@
-"""Score payments. The body: {"data": [[six numbers], ...]}, or one "customer_id" beside it, which is only logged hashed."""
+"""Score payments: {"data": [[six numbers], ...]}, and maybe a "customer_id", which is only ever logged as a hash."""
 
 import hashlib
 import json

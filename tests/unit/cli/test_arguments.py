@@ -27,7 +27,9 @@ def test_set_takes_several_tokens_and_repeats():
 
 
 def test_update_operations_keep_their_order():
-    invocation = normalize(["endpoint", "update", "-n", "x", "--remove", "tags.a", "--set", "tags.b=1", "--add", "l", "2"])
+    invocation = normalize(
+        ["endpoint", "update", "-n", "x", "--remove", "tags.a", "--set", "tags.b=1", "--add", "l", "2"]
+    )
     assert [kind for kind, _ in invocation.operations] == ["remove", "set", "add"]
 
 

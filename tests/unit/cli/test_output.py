@@ -32,9 +32,7 @@ def test_tsv_prints_a_list_of_texts_one_per_line():
 
 def test_table_skips_ids_and_nested_values():
     rows = [{"id": "/x", "name": "blue", "tags": {}, "location": "local"}]
-    assert format_result(rows, "table") == "Name    Location\n------  ----------\nblue    local\n".replace(
-        "------  ----------", "----  --------"
-    ).replace("Name    ", "Name  ").replace("blue    ", "blue  ")
+    assert format_result(rows, "table") == "Name  Location\n----  --------\nblue  local\n"
 
 
 def test_table_prints_a_scalar_under_result():

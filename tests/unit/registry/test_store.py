@@ -16,9 +16,13 @@ def test_a_new_registry_can_be_entered_by_its_owner_only(tmp_path: Path):
 
 
 def test_a_failed_transaction_leaves_nothing_behind(store: Store):
-    with pytest.raises(ValueError, match="stop"), store.transaction():
-        store.set_meta("a", "1")
-        raise ValueError("stop")
+    def fail() -> None:
+        with store.transaction():
+            store.set_meta("a", "1")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
     assert store.get_meta("a") is None
 
 
