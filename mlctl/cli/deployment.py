@@ -148,6 +148,7 @@ def delete(
     """
     state = current()
     state.session.timeout_s = timeout
+    deployments.check_deletable(state.session, endpoint=endpoint_name, name=name)
     state.confirm(f"Delete deployment {name} of {endpoint_name}?", is_sure=yes)
     deployments.delete(state.session, endpoint=endpoint_name, name=name, waits=not no_wait)
     state.emit(None, lambda: render.say(f"{endpoint_name}/{name} is {'being deleted' if no_wait else 'deleted'}"))

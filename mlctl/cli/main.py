@@ -160,7 +160,7 @@ def _tell_people(state: State) -> None:
         from mlctl.cli.progress import Progress
 
         progress = Progress()
-        state.session.on_event = progress.follow
+        state.session.watcher = progress
         state.finish = progress.close
 
 

@@ -6,51 +6,46 @@ import time
 from typing import Any
 
 from mlctl.cli.render import BAD, GOOD
+from mlctl.ops.session import Watcher
 from mlctl.registry.events import Event
 
-SHOWN = {
-    "replica.started": None,
-    "endpoint.accepted": None,
-    "deployment.create": None,
-    "deployment.update": None,
-}
+WIDTH = 70
 
 
-class Progress:
-    """Follows events; nothing is drawn before the first half second is over, so quick commands stay quiet."""
+class Progress(Watcher):
+    """Draws on stderr. Each line says how long its part took."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        self._since = time.monotonic()
         self._status: Any = None
         self._console: Any = None
-        self._ready: dict[str, int] = {}
+        self._ready = 0
 
-    def follow(self, event: Event) -> None:
-        """Show one event."""
-        self._open()
-        took = f"{time.monotonic() - self._started:.1f} s"
-        match event.kind:
-            case "replica.started":
-                self._status.update(f"replicas      {event.deployment}: starting")
-            case "replica.ready":
-                name = event.deployment or ""
-                self._ready[name] = self._ready.get(name, 0) + 1
-                self._status.update(f"replicas      {name}: {self._ready[name]} ready")
-            case "deployment.ready":
-                self._print(f"{GOOD} replicas      {event.deployment} · {event.data.get('replicas')} ready", took)
-            case "replica.exited" | "replica.probe_failed":
-                self._print(f"{BAD} replicas      {event.message}", took)
-            case "endpoint.update":
-                self._print(f"{GOOD} {event.endpoint}   {event.message}", took)
-            case "endpoint.rejected" | "deployment.failed":
-                self._print(f"{BAD} {event.deployment or event.endpoint}   {event.message}", took)
-            case _:
-                pass
-
-    def wait_for(self, what: str) -> None:
-        """Show that something goes on."""
+    def begin(self, what: str) -> None:
+        """Show a moving line until `close`."""
         self._open()
         self._status.update(what)
+
+    def step(self, name: str, text: str) -> None:
+        """Show a part that is done."""
+        self._print(GOOD, name, text)
+
+    def event(self, event: Event) -> None:
+        """Show what the daemon did, as far as it tells a person something."""
+        match event.kind:
+            case "replica.ready":
+                self._ready += 1
+                self.begin(f"replicas of {event.deployment}: {self._ready} ready")
+            case "deployment.ready":
+                count = f"{event.data.get('replicas')} of {event.data.get('wanted')} ready"
+                self._print(GOOD, "replicas", count)
+            case "replica.exited" | "replica.probe_failed":
+                self._print(BAD, "replicas", event.message)
+            case "endpoint.update" if event.message.startswith("traffic "):
+                shares = event.message.removeprefix("traffic ").split(", ", 1)[0]
+                self._print(GOOD, "traffic", shares.replace("=", " ") + " %")
+            case _:
+                pass
 
     def close(self) -> None:
         """Take the moving line away."""
@@ -59,12 +54,17 @@ class Progress:
             self._status = None
 
     def _open(self) -> None:
-        if self._status is None:
+        if self._console is None:
             from rich.console import Console
 
             self._console = Console(stderr=True, highlight=False, markup=False)
-            self._status = self._console.status("working", spinner="dots")
+        if self._status is None:
+            self._status = self._console.status("", spinner="dots")
             self._status.start()
 
-    def _print(self, text: str, took: str) -> None:
-        self._console.print(f"{text:<70} {took:>8}")
+    def _print(self, sign: str, name: str, text: str) -> None:
+        self._open()
+        now = time.monotonic()
+        took = f"{now - self._since:.1f} s"
+        self._since = now
+        self._console.print(f"{sign} {name:<13} {text:<{WIDTH - 16}} {took:>8}")

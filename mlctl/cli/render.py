@@ -5,7 +5,6 @@ rich is imported where a view is drawn: most commands run in pipes and never nee
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -140,6 +139,8 @@ def _short(value: Any) -> str:
     text = str(value)
     if text.startswith("azureml:/") and "/versions/" in text:
         name, version = text.rsplit("/versions/", 1)
+        if name.startswith("azureml:/codes/"):
+            return f"sha256:{name.rsplit('/', 1)[-1][:12]}"
         return f"{name.rsplit('/', 1)[-1]}:{version}"
     return text
 
@@ -183,11 +184,8 @@ def show_events(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_answer(body: str) -> None:
-    """Show an answer's body, indented when it is JSON."""
-    try:
-        say(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
-    except ValueError:
-        say(body)
+    """Show an answer's body as it came."""
+    say(body)
 
 
 def show_daemon(status: DaemonStatus) -> None:

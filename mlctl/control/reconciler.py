@@ -94,7 +94,7 @@ class EndpointReconciler:
             return self._finish_deletion(endpoint)
         if not all(settled):
             return 0.0
-        return self._next_look(rows, is_drained)
+        return self._next_look(is_drained)
 
     # What runs
 
@@ -361,9 +361,9 @@ class EndpointReconciler:
             self._forget_old_failures(row, running)
             return True
         with self._store.transaction():
+            deployments.mark_serving(self._store, row, replicas=len(plan.routed), wanted=_instance_count(row.spec))
             if row.takes_all_traffic:
                 self._give_all_traffic(row)
-            deployments.mark_serving(self._store, row, replicas=len(plan.routed))
         mounts.remove_mounts(self._context.settings, self.endpoint, row.name, keep=row.plan)
         return False
 
@@ -413,9 +413,11 @@ class EndpointReconciler:
                 self._context.runtime.kill(handle)
         return not draining
 
-    def _next_look(self, rows: Sequence[DeploymentRow], is_drained: bool) -> float:
+    def _next_look(self, is_drained: bool) -> float:
+        # Read anew: this very pass may have begun a back-off.
+        rows = deployments.list_deployments(self._store, self.endpoint)
         waits = [IDLE_S]
-        waits += [max(0.01, min(row.next_start_at - time.time(), 60.0)) for row in rows if row.failures]
+        waits += [max(0.01, min(row.next_start_at - time.time(), 60.0)) for row in rows if _is_backing_off(row)]
         waits += [max(0.01, until - time.monotonic()) for until in self._open_takeovers()]
         if not is_drained:
             waits.append(0.05)
@@ -460,6 +462,10 @@ def compute_routes(
         keys = secret_box.decrypt(endpoint.accepted_credentials)
         found[endpoint.name] = plan_routes(endpoint.name, endpoint.accepted_spec, keys, backends)
     return found
+
+
+def _is_backing_off(row: DeploymentRow) -> bool:
+    return row.failures > 0 and row.next_start_at > time.time()
 
 
 def _view(replica: ReplicaRow) -> Replica:

@@ -146,6 +146,13 @@ def list_all(session: Session, endpoint: str) -> list[Document]:
     return [deployment_list_row(row, owner) for row in deployments.list_deployments(session.store, owner.name)]
 
 
+def check_deletable(session: Session, *, endpoint: str, name: str) -> None:
+    """Raise Conflict while a deployment gets live or mirrored traffic: asked before anybody is asked to confirm."""
+    owner = endpoint_rows.find_endpoint(session.store, endpoint)
+    if owner is not None and deployments.find_deployment(session.store, owner.name, name) is not None:
+        _refuse_live(session, owner.name, owner.spec, name.lower())
+
+
 def delete(session: Session, *, endpoint: str, name: str, waits: bool = True) -> None:
     """Delete a deployment; Conflict while it gets live or mirrored traffic. One that is gone already is no error."""
     after = events.last_id(session.store)
@@ -223,11 +230,16 @@ def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) ->
         daemon.wake(session, row.endpoint)
         return _result(session, row)
     outcome = waiting.follow(
-        session, row.endpoint, lambda: _find_outcome(session, row), after=after, what=f"starting {row.name}"
+        session,
+        row.endpoint,
+        lambda: _find_outcome(session, row),
+        after=after,
+        what=f"replicas of {row.name} are starting",
     )
     if isinstance(outcome, MlctlError):
         raise outcome
-    # Traffic that it was promised is a change of the endpoint of its own.
+    # Traffic that it was promised is a change of the endpoint of its own; what led here has been told.
+    after = events.last_id(session.store)
     generation = endpoint_rows.get_endpoint(session.store, row.endpoint).generation
     endpoints.wait_until_accepted(session, row.endpoint, generation, after=after)
     return _result(session, outcome)

@@ -198,7 +198,9 @@ def wait_until_accepted(session: Session, name: str, generation: int, *, after: 
             )
         return row if row.observed_generation >= generation else None
 
-    outcome = waiting.follow(session, name, find_outcome, after=after, what=f"the change of {name}")
+    outcome = waiting.follow(
+        session, name, find_outcome, after=after, what=f"the change of {name} is on its way to the gateway"
+    )
     if isinstance(outcome, MlctlError):
         raise outcome
     return outcome

@@ -36,7 +36,7 @@ def resolve(session: Session, loaded: Loaded, *, checks_script: bool = True, bas
             f"deployment {spec['name']} has no code_configuration: without a scoring script it cannot be served yet",
             hint="add code_configuration: {code: ./src, scoring_script: score.py}",
         )
-    return {
+    plan = {
         "python": sys.executable,
         "python_version": platform.python_version(),
         "entry_script": code["scoring_script"],
@@ -46,6 +46,33 @@ def resolve(session: Session, loaded: Loaded, *, checks_script: bool = True, bas
         if base is None or loaded.brings("environment")
         else kept.get("environment"),
     }
+    _tell(session, plan)
+    return plan
+
+
+def _tell(session: Session, plan: Plan) -> None:
+    environment, model = plan["environment"], plan["model"]
+    name = (
+        f"{environment['name']}:{environment['version']} · "
+        if environment and "Anonymous" not in environment["name"]
+        else ""
+    )
+    session.watcher.step("environment", f"{name}mlctl's own Python {plan['python_version']}")
+    for kind, part in (("model", model), ("code", plan["code"])):
+        stored = artifacts.find_artifact(session.store, session.settings.artifacts, part["hash"]) if part else None
+        if part and stored:
+            name = f"{part['name']}:{part['version']}" if kind == "model" and len(part["name"]) < 32 else stored.name
+            files = f"{stored.files:,} file" + ("" if stored.files == 1 else "s")
+            session.watcher.step(kind, f"{name} · {files} · {show_size(stored.size_bytes)} · sha256:{stored.hash[:8]}")
+
+
+def show_size(size_bytes: int) -> str:
+    """Render a size in the unit a person would say: 12.4 kB."""
+    size, units = float(size_bytes), iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while size >= 1000 and unit != "GB":
+        size, unit = size / 1000, next(units)
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
 
 
 def _resolve_code(session: Session, loaded: Loaded, checks_script: bool, base: DeploymentRow | None) -> Plan:

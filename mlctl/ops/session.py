@@ -17,7 +17,20 @@ DEFAULT_WORKSPACE = "local"
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
 
-def _ignore(_: object) -> None:
+class Watcher:
+    """Is told how a command gets on; this one tells nobody. The command line has one that draws."""
+
+    def begin(self, what: str) -> None:
+        """Something that may take a while has begun."""
+
+    def step(self, name: str, text: str) -> None:
+        """A part is done: what, and what came of it."""
+
+    def event(self, event: Event) -> None:
+        """The daemon got on with what the command waits for."""
+
+
+def _ignore(_: str) -> None:
     """Tell nobody."""
 
 
@@ -25,7 +38,7 @@ def _ignore(_: object) -> None:
 class Session:
     """One command's view of the world.
 
-    on_event: called with each event of what the command waits for. on_notice: called with a line for stderr.
+    watcher: is told how the command gets on. on_notice: called with a line for stderr.
     timeout_s: how long the command may wait, None: as long as it takes.
     """
 
@@ -34,7 +47,7 @@ class Session:
     workspace: str = DEFAULT_WORKSPACE
     resource_group: str = DEFAULT_WORKSPACE
     timeout_s: float | None = None
-    on_event: Callable[[Event], None] = _ignore
+    watcher: Watcher = field(default_factory=Watcher)
     on_notice: Callable[[str], None] = _ignore
 
     @cached_property

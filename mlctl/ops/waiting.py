@@ -24,19 +24,20 @@ def follow(session: Session, endpoint: str, find_outcome: Callable[[], T | None]
     """
     started = last_check = time.monotonic()
     poll_s = FIRST_POLL_S
+    session.watcher.begin(what)
     daemon.ensure_running(session)
     daemon.wake(session, endpoint)
     while True:
         outcome = find_outcome()
         for event in events.list_events(session.store, endpoint=endpoint, after=after):
             after = event.id
-            session.on_event(event)
+            session.watcher.event(event)
         if outcome is not None:
             return outcome
         now = time.monotonic()
         if session.timeout_s is not None and now - started > session.timeout_s:
             raise TimedOut(
-                f"{what} takes longer than {session.timeout_s:g} s; it goes on",
+                f"not done after {session.timeout_s:g} s: {what}; it goes on",
                 hint=f"mlctl endpoint show -n {endpoint}",
             )
         if now - last_check > DAEMON_CHECK_S:

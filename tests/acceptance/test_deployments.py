@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from tests.acceptance.conftest import ECHO, Machine
 from tests.load import Load
@@ -16,8 +17,11 @@ def test_an_init_that_raises_shows_the_cause_and_changes_no_traffic(served: Mach
     served.write_script(BROKEN, folder="broken")
     code = {"code": "./broken", "scoring_script": "score.py"}
     path = served.write_deployment("red", code_configuration=code)
+    started = time.monotonic()
     ran = served.run("deployment", "create", "-f", path, "--all-traffic")
     assert ran.code == 7
+    took_s = time.monotonic() - started
+    assert took_s < 4, f"three tries with their back-offs of 0.2 and 0.4 s took {took_s:.1f} s"
     assert "red failed 3 times in init(); fraud-endpoint keeps its traffic as it was" in ran.err
     assert "score.py:2 in init" in ran.err
     assert "FileNotFoundError" in ran.err

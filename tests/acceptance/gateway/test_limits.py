@@ -146,7 +146,11 @@ HEAD = f"POST /endpoints/fraud/score HTTP/1.1\r\nhost: x\r\nauthorization: Beare
         (HEAD + "connection: upgrade\r\nupgrade: websocket\r\n\r\n", 400, "BadRequest"),
         ("garbage\r\n\r\n", 400, "BadRequest"),
         ("POST / HTTP/1.1\r\n\r\n", 400, "BadRequest"),
-        ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BadRequest"),
+        (
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "BadRequest",
+        ),
         ("POST / HTTP/1.0\r\n\r\n", 426, "UpgradeRequired"),
     ],
 )
