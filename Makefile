@@ -40,7 +40,8 @@ check: $(READY) ## Format, lint, types, layers, generated files in sync
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generate_schemas --check
-	$(BIN)/cog -c --check -P README.md docs/*.md
+	$(BIN)/python -m scripts.generate_surface --check
+	$(BIN)/cog -c --check -P README.md
 
 fmt: $(READY) ## Format and mend what can be mended
 	$(BIN)/ruff format .
@@ -50,10 +51,11 @@ bench: $(READY) ## Measure mlctl beside its peers (needs wrk: apt-get install wr
 	$(BIN)/python -m benchmarks
 
 docs: $(READY) ## Write the generated parts of README.md and docs/
-	$(BIN)/cog -c -r -P README.md docs/*.md
+	$(BIN)/cog -c -r -P README.md
 
-schemas: $(READY) ## Write schemas/ from the entities
+schemas: $(READY) ## Write schemas/ from the entities, and the table of az's flags
 	$(BIN)/python -m scripts.generate_schemas
+	$(BIN)/python -m scripts.generate_surface
 
 golden: $(READY) ## Write the golden files of tests/golden anew
 	$(PYTEST) tests/golden --update-golden

@@ -123,10 +123,18 @@ class _Change:
         versions |= self._write_endpoints({name: endpoints[name] for name in endpoints if name not in emptied})
         both = {cluster["name"]: cluster for cluster in self._files.read("cds") if self._has_endpoints(cluster["name"])}
         both |= clusters
-        self.wait(versions | {"cds": self._files.write("cds", _sorted(both))})
-        self.wait({"rds": self._files.write("rds", envoy.render_routes(self._layout, routes))})
+        versions["cds"] = self._files.write("cds", _sorted(both))
+        routed, leaving = envoy.render_routes(self._layout, routes), {name: endpoints[name] for name in emptied}
+        try:
+            self.wait(versions)
+        except BackendUnavailable:
+            # An Envoy that starts later finds all that is asked for, not half of it.
+            self._files.write("rds", routed)
+            self._write_endpoints(leaving)
+            raise
+        self.wait({"rds": self._files.write("rds", routed)})
         # A deployment's last replicas leave after the routes: until then requests may still be sent to them.
-        versions = self._write_endpoints({name: endpoints[name] for name in emptied})
+        versions = self._write_endpoints(leaving)
         self.wait(versions | {"cds": self._files.write("cds", _sorted(clusters))})
         self._files.prune_endpoints({envoy.eds_kind(name) for name in clusters})
 

@@ -28,8 +28,15 @@ class ProcessId:
     start_ticks: int
 
 
+class _Child(subprocess.Popen[bytes]):
+    """A process that is meant to outlive this one: nothing is to be said about that when this one ends."""
+
+    def __del__(self) -> None:
+        pass
+
+
 # Children are kept so that they can be reaped; processes of an earlier daemon are reaped by init.
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_children: dict[int, _Child] = {}
 
 
 def spawn(
@@ -44,7 +51,7 @@ def spawn(
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        child = subprocess.Popen(
+        child = _Child(
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,

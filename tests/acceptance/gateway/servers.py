@@ -185,5 +185,9 @@ def make_backend(deployment: str, sockets: Sequence[str], *, timeout_ms: int = 1
 
 def make_routes(*backends: Backend, endpoint: str = "fraud", **changes: Any) -> dict[str, EndpointRoutes]:
     """Make one endpoint's routes: the first deployment gets everything unless `traffic` says otherwise."""
-    wanted = {"credentials": KEYS, "traffic": ((backends[0].deployment, 100),) if backends else (), **changes}
+    wanted: dict[str, Any] = {
+        "credentials": KEYS,
+        "traffic": ((backends[0].deployment, 100),) if backends else (),
+        **changes,
+    }
     return {endpoint: EndpointRoutes(endpoint, backends=backends, **wanted)}

@@ -57,12 +57,14 @@ def test_a_dead_replicas_requests_go_to_the_other(front: Front, blue: Replica, g
     with Load(uri(front), lambda: PRIMARY, threads=4) as load:
         wait_until(lambda: len(blue.received) > 50 and len(green.received) > 50)
         green.stop()
-        stopped_at = len(load.outcomes)
-        wait_until(lambda: len(load.outcomes) > stopped_at + 500)
+        stopped_at, seen = time.monotonic(), len(load.outcomes)
+        wait_until(lambda: len(load.outcomes) > seen + 500)
         green.start()
-        after = len(green.received)
-        wait_until(lambda: len(green.received) > after + 50)
-    assert load.bad == []
+        seen = len(green.received)
+        wait_until(lambda: len(green.received) > seen + 50)
+    # It closed its idle connections: what was on its way in them may be lost, it is not known whether it was run.
+    assert len(load.bad) <= 4
+    assert [outcome for outcome in load.bad if outcome.started > stopped_at] == []
 
 
 def test_a_request_that_was_sent_is_not_repeated_elsewhere(front: Front, blue: Replica):
