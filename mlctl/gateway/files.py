@@ -18,18 +18,23 @@ _RESTORE_FIRST = ("rds", "cds")
 
 
 class ConfigFiles:
-    """A file per kind (`lds`, `cds`, `rds`, `eds-…`), and what each held when Envoy last took all of them."""
+    """A file per kind (`lds`, `cds`, `rds`, `eds-…`), and what each held when Envoy last took all of them.
+
+    is_certain: Envoy took what the files hold. Until then unchanged files are written as well: it may have refused
+    them already, and does not look again, nor tell again why, before they are replaced.
+    """
 
     def __init__(self, layout: Layout) -> None:
+        self.is_certain = False
         self._layout = layout
         self._before: dict[str, str | None] = {}
 
     def write(self, kind: str, resources: Sequence[Resource]) -> str:
-        """Write a file unless it holds the same already; return the version."""
+        """Write a file unless it is certain to hold the same already; return the version."""
         version, text = render_file(resources)
         path = self._layout.file(kind)
         found = read_text(path)
-        if found != text:
+        if found != text or not self.is_certain:
             self._before.setdefault(kind, found)
             ensure_private_dir(path.parent)
             replace(path, text)

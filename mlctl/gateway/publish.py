@@ -83,21 +83,29 @@ class Gateway:
         """
         with self._lock:
             try:
-                _Change(self._layout, self._files, self._log, self.admin, timeout_s).publish(routes)
+                self._begin(timeout_s).publish(routes)
+            except BackendUnavailable:
+                self._files.is_certain = False
+                raise
             except GatewayRejected as error:
                 secrets = [one.value for endpoint in routes.values() for one in endpoint.credentials]
                 self._log.mask(secrets)
                 self._restore(timeout_s)
                 raise GatewayRejected(mask(error.message, secrets)) from None
             self._files.accept()
+            self._files.is_certain = True
+
+    def _begin(self, timeout_s: float) -> _Change:
+        return _Change(self._layout, self._files, self._log, self.admin, timeout_s)
 
     def _restore(self, timeout_s: float) -> None:
         """Go back to what Envoy last took. If it does not answer now, it finds the good files when it starts."""
         versions = {self._stats_name(kind): version for kind, version in self._files.restore().items()}
         with contextlib.suppress(BackendUnavailable, GatewayRejected):
-            _Change(self._layout, self._files, self._log, self.admin, timeout_s).wait(versions)
+            self._begin(timeout_s).wait(versions)
         self._files.prune_endpoints({envoy.eds_kind(cluster["name"]) for cluster in self._files.read("cds")})
         self._files.accept()
+        self._files.is_certain = False
 
     def _stats_name(self, kind: str) -> str:
         return STATS[kind] if kind in STATS else f"cluster.{self._files.read(kind)[0]['cluster_name']}"

@@ -73,9 +73,8 @@ MAPPERS: list[Resource] = [
         "no replica is ready: it is starting, or it failed",
         _RETRY | {"ms-azureml-model-error-reason": "model_not_ready"},
     ),
-    _mapper(_on_flags("UPE"), 503, "ReplicaFailed", "the replica's answer is not valid HTTP"),
     _mapper(
-        _on_flags("UF", "UC", "UR", "LR", "URX"),
+        _on_flags("UF", "UC", "UR", "LR", "URX", "UPE"),
         503,
         "ReplicaLost",
         "the replica ended before it answered",

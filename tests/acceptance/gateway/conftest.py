@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.acceptance.gateway.servers import Front, Replica, make_backend, make_
 
 
 @contextlib.contextmanager
-def boot() -> Iterator[Front]:
+def boot() -> Generator[Front]:
     # Short: Unix sockets below it have 107 bytes.
     front = Front(Path(tempfile.mkdtemp(prefix="mlg-", dir="/tmp")), free_port())
     front.gateway.prepare()
@@ -41,7 +41,7 @@ def front() -> Iterator[Front]:
 
 
 @contextlib.contextmanager
-def run_replica(front: Front, name: str, deployment: str = "") -> Iterator[Replica]:
+def run_replica(front: Front, name: str, deployment: str = "") -> Generator[Replica]:
     replica = Replica(front.socket(name), deployment or name).start()
     try:
         yield replica

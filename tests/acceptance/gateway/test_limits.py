@@ -102,7 +102,7 @@ def test_a_replica_that_is_gone_is_503(front: Front, blue: Replica):
 def test_an_answer_that_is_no_http_is_503(front: Front):
     replica = BreakingReplica(front.socket("garbage"), b"garbage\r\n\r\n")
     front.gateway.publish(make_routes(make_backend("blue", [replica.path])))
-    check_error(front.send(), 503, "ReplicaFailed")
+    check_error(front.send(), 503, "ReplicaLost")
     replica.stop()
 
 

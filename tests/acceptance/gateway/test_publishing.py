@@ -109,9 +109,9 @@ def test_refusals_under_load_lose_nothing(fresh: Front, served: Replica):
 def touched(front: Front, routes: dict[str, EndpointRoutes]) -> set[str]:
     """Publish and return the folders of the files that were replaced."""
     root = front.folder / "xds"
-    before = {path: path.stat().st_ino for path in root.rglob("*.json")}
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.json")}
     front.gateway.publish(routes)
-    return {path.parent.name[:3] for path in root.rglob("*.json") if before.get(path) != path.stat().st_ino}
+    return {path.parent.name[:3] for path in root.rglob("*.json") if before.get(path) != path.stat().st_mtime_ns}
 
 
 def test_the_last_replica_leaves_after_the_routes_and_no_request_is_lost(fresh: Front, served: Replica):

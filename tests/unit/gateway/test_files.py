@@ -41,12 +41,13 @@ def test_no_file_is_no_resources(files: ConfigFiles):
     assert (files.read("cds"), files.version("cds"), files.exists("cds")) == ([], "", False)
 
 
-def test_the_same_again_does_not_replace_the_file(files: ConfigFiles, layout: Layout):
-    versions = {files.write("rds", [{"a": 1}])}
-    found = layout.file("rds").stat().st_ino
-    versions.add(files.write("rds", [{"a": 1}]))
-    assert layout.file("rds").stat().st_ino == found
-    assert len(versions) == 1
+def test_the_same_again_replaces_the_file_until_it_is_certain(files: ConfigFiles, layout: Layout):
+    seen: list[tuple[str, int]] = []
+    for is_certain in (False, False, True):
+        files.is_certain = is_certain
+        seen.append((files.write("rds", [{"a": 1}]), layout.file("rds").stat().st_ino))
+    assert seen[0] != seen[1]
+    assert seen[1] == seen[2]
 
 
 def test_restore_goes_back_to_what_was_accepted_over_several_failures(files: ConfigFiles):
