@@ -13,19 +13,23 @@ from pathlib import Path
 from mlctl.errors import BackendUnavailable, InvalidInput
 
 FIRST_PORT, LAST_PORT = 8600, 8699
-MAX_SOCKET_PATH = 107
+FIRST_METRICS_PORT, LAST_METRICS_PORT = 8700, 8799
+# Where private endpoints are reached, in the folder of sockets.
+PRIVATE_SOCKET = "gateway.sock"
 
 
 @dataclass(frozen=True)
 class Settings:
     """Where the registry lies and what a new one is made with.
 
-    gateway_port: the port a new registry gets; None: the first free one from 8600 to 8699.
+    gateway_port: the port a new registry gets; None: the first free one from 8600 to 8699. metrics_port: likewise
+    from 8700 on, 0: no metrics.
     """
 
     home: Path
     gateway_host: str = "127.0.0.1"
     gateway_port: int | None = None
+    metrics_port: int | None = None
 
     @property
     def database(self) -> Path:
@@ -58,27 +62,36 @@ class Settings:
         return self.home / "gateway"
 
     @property
+    def access_log(self) -> Path:
+        """Who asked what of the gateway."""
+        return self.logs / "access.log"
+
+    @property
     def daemon_lock(self) -> Path:
         """Held by the running daemon."""
         return self.home / "daemon.lock"
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read MLCTL_HOME and MLCTL_GATEWAY_PORT; the default home is the platform's folder for user data."""
+    """Read MLCTL_HOME, MLCTL_GATEWAY_PORT, MLCTL_METRICS_PORT; the default home is the platform's for user data."""
     home = environ.get("MLCTL_HOME")
     if not home:
         import platformdirs
 
         home = platformdirs.user_data_dir("mlctl")
-    return Settings(home=Path(home).expanduser().absolute(), gateway_port=_read_port(environ))
+    return Settings(
+        home=Path(home).expanduser().absolute(),
+        gateway_port=_read_port(environ, "MLCTL_GATEWAY_PORT", 1),
+        metrics_port=_read_port(environ, "MLCTL_METRICS_PORT", 0),
+    )
 
 
-def _read_port(environ: Mapping[str, str]) -> int | None:
-    text = environ.get("MLCTL_GATEWAY_PORT", "")
+def _read_port(environ: Mapping[str, str], name: str, least: int) -> int | None:
+    text = environ.get(name, "")
     if not text:
         return None
-    if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise InvalidInput(f'MLCTL_GATEWAY_PORT: "{text}" is not a port (1 to 65535)')
+    if not text.isdigit() or not least <= int(text) <= 65535:
+        raise InvalidInput(f'{name}: "{text}" is not a port ({least} to 65535)')
     return int(text)
 
 

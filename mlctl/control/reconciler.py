@@ -30,6 +30,7 @@ from mlctl.planning.replicas import (
 from mlctl.planning.routes import EndpointRoutes
 from mlctl.planning.traffic import plan_backend, plan_routes
 from mlctl.registry import deployments, endpoints, events, replicas
+from mlctl.registry.credentials import read_keys
 from mlctl.registry.deployments import DeploymentRow, GenerationRow
 from mlctl.registry.endpoints import EndpointRow
 from mlctl.registry.replicas import ReplicaRow
@@ -318,7 +319,7 @@ class EndpointReconciler:
             for row in rows
             if row.state != "Deleting"
         ]
-        keys = self._context.secret_box.decrypt(endpoint.credentials)
+        keys = read_keys(self._context.secret_box, endpoint.credentials).values
         return plan_routes(endpoint.name, endpoint.spec, keys, backends)
 
     def _routed_spec(self, row: DeploymentRow) -> Mapping[str, Any]:
@@ -459,7 +460,7 @@ def compute_routes(
             for row in deployments.list_deployments(store, endpoint.name)
             if row.state != "Deleting"
         ]
-        keys = secret_box.decrypt(endpoint.accepted_credentials)
+        keys = read_keys(secret_box, endpoint.accepted_credentials).values
         found[endpoint.name] = plan_routes(endpoint.name, endpoint.accepted_spec, keys, backends)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -20,6 +21,7 @@ from mlctl.control.wakeup import listen_for_wakeups
 from mlctl.errors import MlctlError
 from mlctl.gateway.publish import Gateway
 from mlctl.registry import endpoints, replicas
+from mlctl.registry.credentials import TokenSigner
 from mlctl.registry.replicas import ReplicaRow
 from mlctl.registry.secrets import SecretBox
 from mlctl.registry.store import Store
@@ -93,10 +95,19 @@ class Supervisor:
         self._exits = ExitWatcher()
         self._run_dir = self._prepare_run_dir()
         host, port = self._store.get_meta("gateway_host") or "127.0.0.1", int(self._store.get_meta("gateway_port") or 0)
-        self._gateway = Gateway(settings.gateway, self._run_dir, host, port, settings.logs / "envoy.log")
+        self._secret_box = SecretBox(settings.secret_key)
+        self._gateway = Gateway(
+            settings.gateway,
+            self._run_dir,
+            host,
+            port,
+            settings.logs / "envoy.log",
+            access_log=settings.access_log,
+            metrics_port=int(self._store.get_meta("metrics_port") or 0) or None,
+            jwks=json.dumps(TokenSigner(self._store, self._secret_box).public_keys()),
+        )
         self._front = Front(settings, self._gateway, self._exits, host=host, port=port)
         self._runtime = ProcessRuntime(label=registry_label(settings.home), environ=os.environ)
-        self._secret_box = SecretBox(settings.secret_key)
         self._context: Context | None = None
 
     def _prepare_run_dir(self) -> Path:

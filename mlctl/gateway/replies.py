@@ -63,6 +63,7 @@ MAPPERS: list[Resource] = [
         "BadRequest",
         "the connection cannot be upgraded: send plain HTTP requests",
     ),
+    _mapper(_on_status(403), 403, "Forbidden", "the token is genuine, but not for this endpoint"),
     _mapper(_on_status(404), 404, "NotFound", "%LOCAL_REPLY_BODY%"),
     _mapper(_on_status(413), 413, "PayloadTooLarge", "%LOCAL_REPLY_BODY%"),
     _mapper(_on_flags("UT"), 408, "RequestTimeout", "the model took longer than request_timeout_ms"),

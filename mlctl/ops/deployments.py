@@ -276,6 +276,6 @@ def _result(session: Session, row: DeploymentRow) -> DeploymentResult:
         document=deployment_document(row, owner),
         endpoint=owner.name,
         name=row.name,
-        scoring_uri=scoring_uri(owner.name, session.gateway_address),
+        scoring_uri=scoring_uri(session, owner),
         is_live=bool(read_map(owner.spec, "traffic").get(row.name)),
     )

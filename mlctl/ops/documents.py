@@ -9,9 +9,10 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from mlctl.entities.stored import read_map
-from mlctl.ops.session import SUBSCRIPTION
+from mlctl.ops.session import SUBSCRIPTION, Session
 from mlctl.registry.assets import Asset
 from mlctl.registry.deployments import DeploymentRow
 from mlctl.registry.endpoints import EndpointRow
@@ -39,15 +40,25 @@ def endpoint_id(endpoint: EndpointRow) -> str:
     return f"{workspace_id(endpoint.workspace, endpoint.resource_group)}/onlineEndpoints/{endpoint.name}"
 
 
-def scoring_uri(endpoint: str, gateway_address: str) -> str:
-    """Return where an endpoint is scored: stable for the registry's life, one part after the base."""
-    return f"http://{gateway_address}/endpoints/{endpoint}/score"
+def scoring_path(endpoint: str) -> str:
+    """Return the path of an endpoint's scoring URI, the same at the gateway's address and at its socket."""
+    return f"/endpoints/{endpoint}/score"
+
+
+def scoring_uri(session: Session, endpoint: EndpointRow) -> str:
+    """Return where an endpoint is scored: stable for the registry's life, one part after the base.
+
+    A private endpoint has `http+unix://` with the quoted path of the gateway's socket in place of the host.
+    """
+    if endpoint.spec.get("public_network_access") == "disabled":
+        return f"http+unix://{quote(str(session.gateway_socket), safe='')}{scoring_path(endpoint.name)}"
+    return f"http://{session.gateway_address}{scoring_path(endpoint.name)}"
 
 
 def endpoint_document(
-    endpoint: EndpointRow, gateway_address: str, deployments: Sequence[str] = (), *, fills_zeros: bool = False
+    endpoint: EndpointRow, uri: str, deployments: Sequence[str] = (), *, fills_zeros: bool = False
 ) -> Document:
-    """Return an endpoint as `show`, `create` and `update` print it.
+    """Return an endpoint as `show`, `create` and `update` print it; `uri` is its scoring URI.
 
     fills_zeros: deployments with neither live nor mirrored traffic are listed at 0, as `show` does.
     """
@@ -55,7 +66,6 @@ def endpoint_document(
     traffic, mirror = read_map(spec, "traffic"), read_map(spec, "mirror_traffic")
     if fills_zeros:
         traffic |= {name: 0 for name in deployments if name not in traffic and name not in mirror}
-    uri = scoring_uri(endpoint.name, gateway_address)
     return _without_nulls(
         {
             **spec,

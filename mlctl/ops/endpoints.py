@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, GatewayRejected, InvalidInput, MlctlError
 from mlctl.ops import daemon, waiting
-from mlctl.ops.documents import Document, endpoint_document, endpoint_list_row
+from mlctl.ops.documents import Document, endpoint_document, endpoint_list_row, scoring_uri
 from mlctl.ops.session import Session
 from mlctl.registry import deployments, endpoints, events, replicas
+from mlctl.registry.credentials import KEY_NAMES, TokenSigner, make_keys, read_keys
 from mlctl.registry.endpoints import EndpointRow
-from mlctl.registry.secrets import KEY_NAMES, new_key
 
 Operation = tuple[str, Sequence[str]]
 
@@ -64,7 +65,7 @@ def create(
         session.store,
         name=spec["name"],
         spec=spec,
-        credentials=session.secret_box.encrypt({key: new_key() for key in KEY_NAMES}),
+        credentials=make_keys().encrypt(session.secret_box),
         workspace=session.workspace,
         resource_group=session.resource_group,
     )
@@ -157,10 +158,17 @@ def delete(session: Session, name: str, *, waits: bool = True) -> None:
 
 
 def get_credentials(session: Session, name: str) -> Document:
-    """Return an endpoint's keys, as {primaryKey, secondaryKey}."""
+    """Return an endpoint's keys, as {primaryKey, secondaryKey}, or a token with the times az gives for its mode."""
     row = endpoints.get_endpoint(session.store, name)
-    keys = session.secret_box.decrypt(row.credentials)
-    return {f"{key}Key": keys[key] for key in KEY_NAMES}
+    mode = row.spec.get("auth_mode", "key")
+    if mode == "key":
+        keys = read_keys(session.secret_box, row.credentials).values
+        return {f"{key}Key": keys[key] for key in KEY_NAMES}
+    token = TokenSigner(session.store, session.secret_box).sign(row.name, now=time.time())
+    document: Document = {"accessToken": token.value, "expiryTimeUtc": token.expires_at}
+    if mode == "aml_token":
+        document |= {"refreshAfterTimeUtc": token.refresh_after, "tokenType": "Bearer"}
+    return document
 
 
 def regenerate_keys(session: Session, name: str, *, key_type: str, waits: bool = True) -> None:
@@ -177,8 +185,7 @@ def regenerate_keys(session: Session, name: str, *, key_type: str, waits: bool =
                 f"{row.name} has no keys: its auth_mode is {row.spec['auth_mode']}",
                 hint=f"mlctl endpoint get-credentials -n {row.name}",
             )
-        keys = session.secret_box.decrypt(row.credentials)
-        credentials = session.secret_box.encrypt({**keys, key: new_key()})
+        credentials = read_keys(session.secret_box, row.credentials).replace_key(key).encrypt(session.secret_box)
         generation = endpoints.write_spec(session.store, row.name, credentials=credentials, event=f"{key} key replaced")
     _finish(session, row.name, generation, after=after, waits=waits)
 
@@ -234,7 +241,7 @@ def _result(session: Session, row: EndpointRow, *, fills_zeros: bool) -> Endpoin
         )
         for deployment in rows
     ]
-    document = endpoint_document(row, session.gateway_address, [g.name for g in glances], fills_zeros=fills_zeros)
+    document = endpoint_document(row, scoring_uri(session, row), [g.name for g in glances], fills_zeros=fills_zeros)
     return EndpointResult(document, tuple(glances))
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from mlctl import unix_http
 from mlctl.errors import BackendUnavailable, InvalidInput, ScoringFailed
 from mlctl.ops import daemon
-from mlctl.ops.documents import scoring_uri
+from mlctl.ops.documents import scoring_path
 from mlctl.ops.session import Session
 from mlctl.registry import deployments, endpoints, replicas
+from mlctl.registry.credentials import TokenSigner, read_keys
+from mlctl.registry.endpoints import EndpointRow
 
 READY_TIMEOUT_S = 60.0
 # The gateway bounds the answer by request_timeout_ms (180 s at most); this is for a gateway that is stuck.
 HTTP_TIMEOUT_S = 200.0
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+
+# Status, the deployment that answered, body.
+Answer = tuple[int, str | None, str]
 
 
 def invoke(session: Session, name: str, *, request_file: Path | None, deployment: str | None = None) -> str:
@@ -43,8 +52,6 @@ def _read(path: Path) -> bytes:
 
 def _wait_for_replicas(session: Session, endpoint: str) -> None:
     """Everything was down: give what should serve the time to come up."""
-    import time
-
     wanted = {row.name for row in deployments.list_deployments(session.store, endpoint) if row.state == "Succeeded"}
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -55,29 +62,47 @@ def _wait_for_replicas(session: Session, endpoint: str) -> None:
 
 
 def _send(session: Session, endpoint: str, body: bytes, deployment: str | None) -> str:
-    import requests
-
     row = endpoints.get_endpoint(session.store, endpoint)
-    keys = session.secret_box.decrypt(row.credentials)
-    headers = {"Authorization": f"Bearer {keys['primary']}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {find_credential(session, row)}", "Content-Type": "application/json"}
     if deployment is not None:
         headers["azureml-model-deployment"] = deployment
-    http = requests.Session()
-    # Never through a proxy of the environment: it would see the key.
-    http.trust_env = False
+    is_private = row.spec.get("public_network_access") == "disabled"
+    post = _post_to_socket if is_private else _post
     try:
-        answer = http.post(
-            scoring_uri(endpoint, session.gateway_address), data=body, headers=headers, timeout=HTTP_TIMEOUT_S
-        )
-    except requests.RequestException as error:
-        raise BackendUnavailable(
-            f"the gateway at {session.gateway_address} does not answer", hint="mlctl daemon status"
-        ) from error
-    finally:
-        http.close()
-    if answer.status_code != 200:
+        status, named, text = post(session, row.name, body, headers)
+    except OSError as error:
+        raise BackendUnavailable(f"the gateway does not answer: {error}", hint="mlctl daemon status") from error
+    if status != 200:
         raise ScoringFailed(
-            f"{endpoint} answered {answer.status_code}: {answer.text}",
-            hint=f"mlctl deployment get-logs -n {answer.headers.get('azureml-model-deployment', 'NAME')} -e {endpoint}",
+            f"{endpoint} answered {status}: {text}",
+            hint=f"mlctl deployment get-logs -n {named or 'NAME'} -e {endpoint}",
         )
-    return answer.text
+    return text
+
+
+def find_credential(session: Session, row: EndpointRow) -> str:
+    """Return what opens an endpoint: its primary key, or a fresh token."""
+    if row.spec.get("auth_mode", "key") == "key":
+        return read_keys(session.secret_box, row.credentials).values["primary"]
+    return TokenSigner(session.store, session.secret_box).sign(row.name, now=time.time()).value
+
+
+def _post(session: Session, endpoint: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    import requests
+
+    with requests.Session() as http:
+        # Never through a proxy of the environment: it would see the key.
+        http.trust_env = False
+        # requests' errors are OSErrors.
+        url = f"http://{session.gateway_address}{scoring_path(endpoint)}"
+        answer = http.post(url, data=body, headers=dict(headers), timeout=HTTP_TIMEOUT_S)
+        return answer.status_code, answer.headers.get(DEPLOYMENT_HEADER), answer.text
+
+
+def _post_to_socket(session: Session, endpoint: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    socket, path = str(session.gateway_socket), scoring_path(endpoint)
+    try:
+        answer = unix_http.request(socket, "POST", path, body=body, headers=headers, timeout_s=HTTP_TIMEOUT_S)
+    except unix_http.HTTPException as error:
+        raise OSError(str(error)) from error
+    return answer.status, answer.headers.get(DEPLOYMENT_HEADER), answer.body.decode(errors="replace")

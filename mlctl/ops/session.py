@@ -6,12 +6,21 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from mlctl.errors import BackendUnavailable
 from mlctl.registry.events import Event
 from mlctl.registry.secrets import SecretBox
 from mlctl.registry.store import Store
-from mlctl.settings import FIRST_PORT, LAST_PORT, Settings
+from mlctl.settings import (
+    FIRST_METRICS_PORT,
+    FIRST_PORT,
+    LAST_METRICS_PORT,
+    LAST_PORT,
+    PRIVATE_SOCKET,
+    Settings,
+    choose_run_dir,
+)
 
 DEFAULT_WORKSPACE = "local"
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
@@ -54,7 +63,7 @@ class Session:
     def store(self) -> Store:
         """The registry, made when it is not there yet."""
         store = Store(self.settings.database)
-        if store.get_meta("gateway_port") is None:
+        if store.get_meta("metrics_port") is None:
             _choose_address(store, self.settings)
         return store
 
@@ -68,6 +77,12 @@ class Session:
         """The gateway's `host:port`, the same for the registry's whole life."""
         return f"{self.store.get_meta('gateway_host')}:{self.store.get_meta('gateway_port')}"
 
+    @property
+    def gateway_socket(self) -> Path:
+        """Where private endpoints are reached, by this user only."""
+        known = self.store.get_meta("run_dir")
+        return (Path(known) if known else choose_run_dir(self.settings.home, self.environ)) / PRIVATE_SOCKET
+
     def close(self) -> None:
         """Give the registry back."""
         if "store" in self.__dict__:
@@ -78,11 +93,17 @@ def _choose_address(store: Store, settings: Settings) -> None:
     with store.transaction():
         if store.get_meta("gateway_port") is None:
             store.set_meta("gateway_host", settings.gateway_host)
-            store.set_meta("gateway_port", str(settings.gateway_port or _free_port(settings.gateway_host)))
+            port = settings.gateway_port or _free_port(settings.gateway_host, FIRST_PORT, LAST_PORT)
+            store.set_meta("gateway_port", str(port))
+        if store.get_meta("metrics_port") is None:
+            metrics = settings.metrics_port
+            if metrics is None:
+                metrics = _free_port("127.0.0.1", FIRST_METRICS_PORT, LAST_METRICS_PORT)
+            store.set_meta("metrics_port", str(metrics))
 
 
-def _free_port(host: str) -> int:
-    for port in range(FIRST_PORT, LAST_PORT + 1):
+def _free_port(host: str, first: int, last: int) -> int:
+    for port in range(first, last + 1):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -91,6 +112,6 @@ def _free_port(host: str) -> int:
                 continue
             return port
     raise BackendUnavailable(
-        f"no port from {FIRST_PORT} to {LAST_PORT} is free on {host}",
+        f"no port from {first} to {last} is free on {host}",
         hint="choose one: MLCTL_GATEWAY_PORT=9600 mlctl …",
     )

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Access(StrEnum):
+    """How an endpoint's callers prove who they are."""
+
+    KEY = "key"
+    """One of its keys."""
+    TOKEN = "token"
+    """A token that this registry signed for this endpoint."""
+    OPEN = "open"
+    """They need not: made with --local, reached on loopback only."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class EndpointRoutes:
 
     traffic: (deployment, whole percent), adding up to 100 or 0; deployments at 0 are left out.
     mirror: the deployment that gets a copy of so many percent of the requests, answers dropped.
+    is_private: reached through the gateway's Unix socket only, not over the network.
     """
 
     endpoint: str
@@ -40,3 +53,5 @@ class EndpointRoutes:
     backends: tuple[Backend, ...]
     traffic: tuple[tuple[str, int], ...] = ()
     mirror: tuple[str, int] | None = None
+    access: Access = Access.KEY
+    is_private: bool = False

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlctl.entities.stored import read_map
-from mlctl.planning.routes import Backend, Credential, EndpointRoutes
+from mlctl.planning.routes import Access, Backend, Credential, EndpointRoutes
 
 DEFAULT_TIMEOUT_MS = 5000
 DEFAULT_CONCURRENCY = 1
+LOCAL_PROPERTY = "mlctl.local"
 
 
 def plan_backend(deployment: str, spec: Mapping[str, Any], sockets: Sequence[str]) -> Backend:
@@ -31,9 +32,16 @@ def plan_backend(deployment: str, spec: Mapping[str, Any], sockets: Sequence[str
 def plan_routes(
     endpoint: str, spec: Mapping[str, Any], keys: Mapping[str, str], backends: Sequence[Backend]
 ) -> EndpointRoutes:
-    """Turn an endpoint's document, keys and backends into routes; shares of deployments that are gone are left out."""
+    """Turn an endpoint's document, keys and backends into routes; shares of deployments that are gone are left out.
+
+    An endpoint made with --local needs no key, and its only deployment gets everything: as with `az ml … --local`.
+    """
     known = {backend.deployment for backend in backends}
     traffic = {name: share for name, share in read_map(spec, "traffic").items() if share and name in known}
+    is_local = is_local_endpoint(spec)
+    if is_local and not traffic and len(backends) == 1:
+        traffic = {backends[0].deployment: 100}
+    access = Access.KEY if spec.get("auth_mode", "key") == "key" else Access.TOKEN
     mirror = [(name, share) for name, share in read_map(spec, "mirror_traffic").items() if share and name in known]
     return EndpointRoutes(
         endpoint=endpoint,
@@ -41,4 +49,11 @@ def plan_routes(
         backends=tuple(sorted(backends, key=lambda backend: backend.deployment)),
         traffic=tuple(sorted(traffic.items())),
         mirror=mirror[0] if mirror else None,
+        access=Access.OPEN if is_local else access,
+        is_private=spec.get("public_network_access") == "disabled",
     )
+
+
+def is_local_endpoint(spec: Mapping[str, Any]) -> bool:
+    """Say whether an endpoint was made with --local."""
+    return str(read_map(spec, "properties").get(LOCAL_PROPERTY, "")).lower() == "true"

@@ -8,10 +8,9 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mlctl.errors import BackendUnavailable
-
-KEY_NAMES = ("primary", "secondary")
 
 
 def new_key() -> str:
@@ -20,7 +19,7 @@ def new_key() -> str:
 
 
 class SecretBox:
-    """Encrypts small maps of text under the key in `path`, which is made when missing."""
+    """Encrypts small maps under the key in `path`, which is made when missing."""
 
     def __init__(self, path: Path) -> None:
         # Loading cryptography costs more than most commands take.
@@ -29,11 +28,11 @@ class SecretBox:
         self._path = path
         self._fernet = Fernet(_load_key(path))
 
-    def encrypt(self, values: Mapping[str, str]) -> bytes:
+    def encrypt(self, values: Mapping[str, Any]) -> bytes:
         """Return the ciphertext of a map."""
         return self._fernet.encrypt(json.dumps(dict(values)).encode())
 
-    def decrypt(self, blob: bytes) -> dict[str, str]:
+    def decrypt(self, blob: bytes) -> dict[str, Any]:
         """Return the map behind a ciphertext; BackendUnavailable when the key is not the one it was made with."""
         from cryptography.fernet import InvalidToken
 

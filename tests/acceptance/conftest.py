@@ -166,6 +166,7 @@ def boot() -> Generator[Machine]:
     os.environ |= {
         "MLCTL_HOME": str(machine.home),
         "MLCTL_GATEWAY_PORT": str(machine.port),
+        "MLCTL_METRICS_PORT": "0",
         "TMPDIR": str(folder),
         "XDG_RUNTIME_DIR": "",
     }

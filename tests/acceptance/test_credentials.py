@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlctl.ops import endpoints as endpoint_ops
+from mlctl.registry import credentials
 from mlctl.registry.store import Store
 from tests.acceptance.conftest import Machine
 
@@ -91,7 +91,7 @@ def test_a_key_of_another_endpoint_is_refused(served: Machine):
 def test_a_change_that_envoy_refuses_is_rolled_back_with_its_reason(served: Machine, monkeypatch: pytest.MonkeyPatch):
     # Two equal keys are what Envoy refuses; nothing but chance can make them.
     before = served.ok("endpoint", "get-credentials", *NAME).json
-    monkeypatch.setattr(endpoint_ops, "new_key", lambda: before["secondaryKey"])
+    monkeypatch.setattr(credentials, "new_key", lambda: before["secondaryKey"])
     ran = served.run("endpoint", "regenerate-keys", *NAME, "--key-type", "primary")
     assert ran.code == 6
     assert "the gateway refused the change, fraud-endpoint stays as it was: Duplicated credential key" in ran.err

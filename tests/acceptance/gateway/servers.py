@@ -9,19 +9,27 @@ import socket
 import socketserver
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jwt
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from mlctl.gateway.publish import Gateway
 from mlctl.planning.routes import Backend, Credential, EndpointRoutes
+from tests.acceptance.conftest import free_port
 from tests.waiting import wait_until
 
 PRIMARY, SECONDARY = "primary-" + "k" * 24, "secondary-" + "s" * 24
 KEYS = (Credential("primary", PRIMARY), Credential("secondary", SECONDARY))
+SIGNING_KEY = ec.generate_private_key(ec.SECP256R1())
+_PUBLIC_KEY: dict[str, Any] = ECAlgorithm(ECAlgorithm.SHA256).to_jwk(SIGNING_KEY.public_key(), as_dict=True)
+PUBLIC_KEYS = {"keys": [{**_PUBLIC_KEY, "kid": "mlctl", "alg": "ES256", "use": "sig"}]}
 
 
 @dataclass(frozen=True)
@@ -119,12 +127,20 @@ class Answer:
         return next((value for found, value in self.headers if found == name), None)
 
 
+def sign(audience: str, *, lifetime_s: int = 60, key: ec.EllipticCurvePrivateKey | None = None) -> str:
+    """Sign a token as the registry does; `key`: as somebody else does."""
+    now = int(time.time())
+    claims = {"iss": "mlctl", "aud": audience, "iat": now, "exp": now + lifetime_s}
+    return jwt.encode(claims, key or SIGNING_KEY, algorithm="ES256", headers={"kid": "mlctl"})
+
+
 @dataclass
 class Front:
     """Envoy as the daemon runs it: the gateway's files, command and log, in a folder of its own."""
 
     folder: Path
     port: int
+    metrics_port: int = field(default_factory=free_port)
     gateway: Gateway = field(init=False)
     process: subprocess.Popen[bytes] | None = None
 
@@ -142,11 +158,20 @@ class Front:
 
     def new_gateway(self) -> Gateway:
         """Return what a restarted daemon has: the same folders, no memory."""
-        return Gateway(self.folder / "xds", self.folder / "run", "127.0.0.1", self.port, self.log_file)
+        return Gateway(
+            self.folder / "xds",
+            self.folder / "run",
+            "127.0.0.1",
+            self.port,
+            self.log_file,
+            access_log=self.folder / "access.log",
+            metrics_port=self.metrics_port,
+            jwks=json.dumps(PUBLIC_KEYS),
+        )
 
     def start(self) -> Front:
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(self.gateway.command(), stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.gateway.command(), stdout=log, stderr=log, umask=0o077)
         wait_until(self.gateway.is_ready, what="Envoy to be ready")
         return self
 

@@ -166,7 +166,7 @@ def test_broken_and_oversized_requests_are_refused_in_json(
 def test_nothing_of_the_gateway_can_be_read_by_others(front: Front, blue: Replica):
     assert stat.S_IMODE((front.folder / "run" / "envoy.sock").stat().st_mode) == 0o600
     paths = list((front.folder / "xds").rglob("*"))
-    assert len([path for path in paths if path.name == "resources.json"]) == 5
+    assert len([path for path in paths if path.name == "resources.json"]) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in [front.folder / "xds", *paths] if path.is_dir()} == {0o700}
 

@@ -8,10 +8,22 @@ from pathlib import Path
 import pytest
 
 from mlctl.gateway import envoy
+from mlctl.gateway.clusters import render_clusters, render_endpoints
 from mlctl.gateway.envoy import Layout
-from mlctl.planning.routes import Backend, Credential, EndpointRoutes
+from mlctl.gateway.listeners import render_listeners
+from mlctl.gateway.route_config import render_routes
+from mlctl.planning.routes import Access, Backend, Credential, EndpointRoutes
 
-LAYOUT = Layout(Path("/home/user/mlctl/gateway"), Path("/run/user/1000/mlctl-12345678/envoy.sock"), "127.0.0.1", 8600)
+RUN_DIR = Path("/run/user/1000/mlctl-12345678")
+LAYOUT = Layout(
+    Path("/home/user/mlctl/gateway"),
+    RUN_DIR / "envoy.sock",
+    "127.0.0.1",
+    8600,
+    private_socket=RUN_DIR / "gateway.sock",
+    access_log=Path("/home/user/mlctl/logs/access.log"),
+    metrics_port=8700,
+)
 FOLDER = Path(__file__).parent
 KEYS = (Credential("primary", "PRIMARY-KEY"), Credential("secondary", "SECONDARY-KEY"))
 BLUE = Backend("blue", ("/run/user/1000/mlctl-12345678/blue-0.sock",), 5000, 2)
@@ -25,17 +37,22 @@ CASES = {
             "fraud", KEYS, (BLUE, GREEN, SHADOW), (("blue", 90), ("green", 10)), mirror=("shadow", 20)
         )
     },
+    "token-open-and-private": {
+        "token": EndpointRoutes("token", (), (BLUE,), (("blue", 100),), access=Access.TOKEN),
+        "open": EndpointRoutes("open", (), (BLUE,), (("blue", 100),), access=Access.OPEN),
+        "private": EndpointRoutes("private", KEYS, (BLUE,), (("blue", 100),), is_private=True),
+    },
 }
 
 
 def render(routes: dict[str, EndpointRoutes]) -> str:
-    clusters = envoy.render_clusters(LAYOUT, routes)
+    clusters = render_clusters(LAYOUT, routes)
     parts = {
         "bootstrap": envoy.render_bootstrap(LAYOUT),
-        "lds": envoy.render_listeners(LAYOUT),
+        "lds": render_listeners(LAYOUT),
         "cds": [clusters[name] for name in sorted(clusters)],
-        "rds": envoy.render_routes(LAYOUT, routes),
-        "eds": envoy.render_endpoints(routes),
+        **{entrance.kind: render_routes(LAYOUT, routes, entrance) for entrance in envoy.ENTRANCES},
+        "eds": render_endpoints(routes),
     }
     return json.dumps(parts, indent=1, sort_keys=True) + "\n"
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from mlctl.gateway import envoy
-from mlctl.gateway.envoy import Layout
+from mlctl.gateway import clusters, envoy, route_config
+from mlctl.gateway.envoy import PUBLIC, Layout
 from mlctl.planning.routes import Backend, Credential, EndpointRoutes
 
-LAYOUT = Layout(Path("/config"), Path("/run/envoy.sock"), "127.0.0.1", 8600)
+LAYOUT = Layout(Path("/config"), Path("/run/envoy.sock"), "127.0.0.1", 8600, Path("/run/gateway.sock"))
 KEYS = (Credential("primary", "p" * 32), Credential("secondary", "s" * 32))
 
 
@@ -19,7 +19,7 @@ def make_endpoint(name: str = "fraud", **changes: Any) -> EndpointRoutes:
 
 def render_routes(**changes: Any) -> list[dict[str, Any]]:
     """Return an endpoint's routes by path."""
-    (config,) = envoy.render_routes(LAYOUT, {"fraud": make_endpoint(**changes)})
+    (config,) = route_config.render_routes(LAYOUT, {"fraud": make_endpoint(**changes)}, PUBLIC)
     return config["virtual_hosts"][-1]["routes"]
 
 
@@ -63,19 +63,19 @@ def test_a_mirror_stands_at_traffic_only():
 
 
 def test_retries_never_repeat_what_a_replica_may_have_run():
-    assert envoy.RETRY_POLICY["retry_on"] == "connect-failure,refused-stream,reset-before-request"
+    assert route_config.RETRY_POLICY["retry_on"] == "connect-failure,refused-stream,reset-before-request"
 
 
 def test_a_cluster_holds_the_cap_and_nothing_bites_before_it():
-    clusters = envoy.render_clusters(LAYOUT, {"fraud": make_endpoint()})
-    assert list(clusters) == ["fraud/blue", "fraud/green"]
-    (threshold,) = clusters["fraud/blue"]["circuit_breakers"]["thresholds"]
+    found = clusters.render_clusters(LAYOUT, {"fraud": make_endpoint()})
+    assert list(found) == ["fraud/blue", "fraud/green"]
+    (threshold,) = found["fraud/blue"]["circuit_breakers"]["thresholds"]
     assert threshold["max_requests"] == 2
     assert min(value for name, value in threshold.items() if name != "max_requests") > 10_000
 
 
 def test_a_deployment_without_replicas_has_a_cluster_and_no_endpoint():
-    found = envoy.render_endpoints({"fraud": make_endpoint()})
+    found = clusters.render_endpoints({"fraud": make_endpoint()})
     assert found["fraud/green"]["endpoints"] == []
     (locality,) = found["fraud/blue"]["endpoints"]
     assert locality["lb_endpoints"][0]["endpoint"]["address"] == {"pipe": {"path": "/run/b.sock"}}
@@ -83,9 +83,11 @@ def test_a_deployment_without_replicas_has_a_cluster_and_no_endpoint():
 
 def test_the_order_of_endpoints_does_not_matter():
     one, two = make_endpoint("one"), make_endpoint("two")
-    assert envoy.render_routes(LAYOUT, {"one": one, "two": two}) == envoy.render_routes(
-        LAYOUT, {"two": two, "one": one}
-    )
+    rendered = [
+        route_config.render_routes(LAYOUT, routes, PUBLIC)
+        for routes in ({"one": one, "two": two}, {"two": two, "one": one})
+    ]
+    assert rendered[0] == rendered[1]
 
 
 def test_a_version_is_that_of_the_content():

@@ -13,7 +13,7 @@ from mlctl.gateway.files import ConfigFiles
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "xds", tmp_path / "envoy.sock", "127.0.0.1", 8600)
+    return Layout(tmp_path / "xds", tmp_path / "envoy.sock", "127.0.0.1", 8600, tmp_path / "gateway.sock")
 
 
 @pytest.fixture

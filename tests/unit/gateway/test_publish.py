@@ -27,7 +27,8 @@ def read_all(root: Path) -> dict[str, bytes]:
 def test_prepare_writes_what_envoy_starts_with(gateway: Gateway, tmp_path: Path):
     gateway.prepare()
     assert sorted(read_all(tmp_path / "xds")) == [
-        *("bootstrap.json", "cds/resources.json", "lds/resources.json", "rds/resources.json"),
+        *("bootstrap.json", "cds/resources.json", "lds/resources.json", "rds-private/resources.json"),
+        "rds/resources.json",
     ]
 
 
