@@ -29,6 +29,7 @@ from mlctl.cli.options import (
     VscodeDebug,
     Web,
     Yes,
+    is_true,
 )
 from mlctl.cli.state import current
 from mlctl.ops import deployments
@@ -70,6 +71,7 @@ def create(
         overrides=state.overrides,
         takes_all_traffic=all_traffic,
         checks_script=not skip_script_validation,
+        is_local=is_true(local),
         waits=not no_wait,
     )
     state.emit(None if no_wait else result.document, lambda: render.show_served(result))

@@ -22,6 +22,7 @@ from mlctl.cli.options import (
     Timeout,
     WebWithE,
     Yes,
+    is_true,
 )
 from mlctl.cli.state import current
 from mlctl.ops import endpoints, scoring
@@ -51,7 +52,13 @@ def create(
     state = current()
     state.session.timeout_s = timeout
     result = endpoints.create(
-        state.session, file=file, name=name, auth_mode=auth_mode, overrides=state.overrides, waits=not no_wait
+        state.session,
+        file=file,
+        name=name,
+        auth_mode=auth_mode,
+        overrides=state.overrides,
+        is_local=is_true(local),
+        waits=not no_wait,
     )
     state.emit(None if no_wait else result.document, lambda: render.show_created_endpoint(result))
 
@@ -105,6 +112,7 @@ def show(name: EndpointName, local: Local = "false", web: WebWithE = False) -> N
     Example: mlctl endpoint show -n fraud-endpoint --query scoring_uri -o tsv
     """
     state = current()
+    state.is_local = is_true(local)
     result = endpoints.show(state.session, name)
     state.emit(result.document, lambda: render.show_endpoint(result))
 
@@ -151,6 +159,7 @@ def invoke(
     Example: mlctl endpoint invoke -n fraud-endpoint --request-file request.json
     """
     state = current()
+    state.is_local = is_true(local)
     answer = scoring.invoke(state.session, name, request_file=request_file, deployment=deployment_name)
     state.emit(answer, lambda: render.show_answer(answer))
 

@@ -13,7 +13,7 @@ import click
 
 from mlctl import __version__
 from mlctl.cli.arguments import Invocation, normalize
-from mlctl.errors import MlctlError, UsageError
+from mlctl.errors import MlctlError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from mlctl.cli.state import State
@@ -26,6 +26,7 @@ COMMANDS = {
     "deployment": "Deployments: a model and its scoring script, served by replicas (az: online-deployment).",
     "model": "Models: files under a name and a version.",
     "environment": "Environments: what deployments run in, under a name and a version.",
+    "workspace": "The workspace: where assets are looked up, and the key of its secrets.",
     "daemon": "The daemon that keeps everything running; commands start it by themselves.",
 }
 
@@ -91,7 +92,7 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
     except MlctlError as error:
         _finish(state)
         render.print_error(error)
-        return error.exit_code
+        return _exit_code(error, state)
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.ClickException as error:
@@ -115,6 +116,11 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
     finally:
         if state is not None:
             state.session.close()
+
+
+def _exit_code(error: MlctlError, state: State | None) -> int:
+    is_local = state is not None and state.is_local
+    return 1 if is_local and isinstance(error, NotFound) else error.exit_code
 
 
 def _finish(state: State | None) -> None:

@@ -46,6 +46,11 @@ VscodeDebug = Annotated[str, typer.Option("--vscode-debug", help="Accepted as in
 PackageModel = Annotated[bool, typer.Option("--package-model", help="Accepted as in az, without effect.")]
 Lines = Annotated[int, typer.Option("--lines", "-l", help="How many lines, from the end.", min=1)]
 
+def is_true(text: str) -> bool:
+    """Read a three-state flag, as `arguments` writes it."""
+    return text.lower() == "true"
+
+
 GLOBALS = """Global arguments, as in az:
 -o/--output json|jsonc|yaml|yamlc|table|tsv|none, --query JMESPATH, -g/--resource-group (recorded only),
 -w/--workspace-name (where models and environments are looked up), --only-show-errors, --verbose, --debug"""

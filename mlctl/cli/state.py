@@ -18,7 +18,10 @@ Operations = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass
 class State:
-    """output: None when neither -o nor its default is given. query: compiled. operations: --set, --add, --remove."""
+    """output: None when neither -o nor its default is given. query: compiled. operations: --set, --add, --remove.
+
+    is_local: --local was given; az then ends with 1, not 3, when something is not there.
+    """
 
     session: Session
     output: str | None = None
@@ -26,6 +29,7 @@ class State:
     query_text: str = ""
     operations: Operations = ()
     only_errors: bool = False
+    is_local: bool = False
     finish: Callable[[], None] = field(default=lambda: None)
 
     @property

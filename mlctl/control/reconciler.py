@@ -34,7 +34,7 @@ from mlctl.registry.credentials import read_keys
 from mlctl.registry.deployments import DeploymentRow, GenerationRow
 from mlctl.registry.endpoints import EndpointRow
 from mlctl.registry.replicas import ReplicaRow
-from mlctl.registry.secrets import SecretBox
+from mlctl.registry.secrets import SecretBox, open_secret_box
 from mlctl.registry.store import Store
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder, Runtime
 from mlctl.settings import Settings
@@ -59,7 +59,6 @@ class Context:
     runtime: Runtime
     routing: RoutingTable
     prober: Prober
-    secret_box: SecretBox
     watch_exit: Callable[[ReplicaHandle, str], None]
 
 
@@ -319,7 +318,9 @@ class EndpointReconciler:
             for row in rows
             if row.state != "Deleting"
         ]
-        keys = read_keys(self._context.secret_box, endpoint.credentials).values
+        # Opened anew: the user may have put the secrets under another key.
+        box = open_secret_box(self._store, self._context.settings.secret_key)
+        keys = read_keys(box, endpoint.credentials).values
         return plan_routes(endpoint.name, endpoint.spec, keys, backends)
 
     def _routed_spec(self, row: DeploymentRow) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlctl.control.front import Front
+from mlctl.control.log_rotation import rotate_logs
 from mlctl.control.probing import Prober
 from mlctl.control.reconciler import Context, EndpointReconciler, compute_routes
 from mlctl.control.routing import RoutingTable
@@ -23,18 +24,20 @@ from mlctl.gateway.publish import Gateway
 from mlctl.registry import endpoints, replicas
 from mlctl.registry.credentials import TokenSigner
 from mlctl.registry.replicas import ReplicaRow
-from mlctl.registry.secrets import SecretBox
+from mlctl.registry.secrets import open_secret_box
 from mlctl.registry.store import Store
 from mlctl.runtimes.base import ReplicaHandle
 from mlctl.runtimes.process import ProcessRuntime
 from mlctl.runtimes.processes import ExitWatcher, ProcessId, read_start_ticks
 from mlctl.settings import Settings, choose_run_dir, ensure_private_dir, registry_label
+from mlctl.unix_http import HTTPException
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 STOP_GRACE_S = 10.0
 AFTER_FAILURE_S = 1.0
+ROTATION_S = 10.0
 
 
 class Worker:
@@ -95,7 +98,7 @@ class Supervisor:
         self._exits = ExitWatcher()
         self._run_dir = self._prepare_run_dir()
         host, port = self._store.get_meta("gateway_host") or "127.0.0.1", int(self._store.get_meta("gateway_port") or 0)
-        self._secret_box = SecretBox(settings.secret_key)
+        self._secret_box = open_secret_box(self._store, settings.secret_key)
         self._gateway = Gateway(
             settings.gateway,
             self._run_dir,
@@ -109,6 +112,7 @@ class Supervisor:
         self._front = Front(settings, self._gateway, self._exits, host=host, port=port)
         self._runtime = ProcessRuntime(label=registry_label(settings.home), environ=os.environ)
         self._context: Context | None = None
+        self._next_rotation_at = 0.0
 
     def _prepare_run_dir(self) -> Path:
         """Use the folder that running replicas listen in, else choose one."""
@@ -137,7 +141,6 @@ class Supervisor:
             runtime=self._runtime,
             routing=routing,
             prober=Prober(self._wake),
-            secret_box=self._secret_box,
             watch_exit=self._watch_exit,
         )
         listen_for_wakeups(self._run_dir / "wake.sock", self._wake)
@@ -155,8 +158,16 @@ class Supervisor:
                 elif endpoint.generation > endpoint.observed_generation:
                     # Its wake-up may have been lost.
                     worker.wake()
+            self._rotate_logs()
             self._woken.wait(POLL_S)
         self._end()
+
+    def _rotate_logs(self) -> None:
+        if time.monotonic() < self._next_rotation_at:
+            return
+        self._next_rotation_at = time.monotonic() + ROTATION_S
+        with contextlib.suppress(OSError, HTTPException):
+            rotate_logs(self._settings, self._gateway.admin.reopen_logs)
 
     def _wake(self, endpoint: str) -> None:
         worker = self._workers.get(endpoint)

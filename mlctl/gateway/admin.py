@@ -51,6 +51,10 @@ class Admin:
                 warming = int(value)
         return ConfigStatus(versions, rejected, warming)
 
+    def reopen_logs(self) -> None:
+        """Make Envoy open its access log anew, after it was renamed."""
+        unix_http.request(self._socket, "POST", "/reopen_logs", timeout_s=TIMEOUT_S)
+
     def count_active(self, cluster: str) -> int:
         """Return how many requests are in flight to a deployment, or wait for a connection to it."""
         return self._sum(cluster, "upstream_rq_(active|pending_active)")

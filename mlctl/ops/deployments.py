@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, UserCodeFailed
@@ -16,6 +16,10 @@ from mlctl.ops.session import Session
 from mlctl.registry import deployments, events, replicas
 from mlctl.registry import endpoints as endpoint_rows
 from mlctl.registry.deployments import DeploymentRow
+from mlctl.registry.endpoints import EndpointRow
+
+if TYPE_CHECKING:
+    from mlctl.ops.loading import Loaded
 
 Operation = tuple[str, Sequence[str]]
 
@@ -40,17 +44,24 @@ def create(
     overrides: Sequence[str] = (),
     takes_all_traffic: bool = False,
     checks_script: bool = True,
+    is_local: bool = False,
     waits: bool = True,
 ) -> DeploymentResult:
     """Create a deployment and wait until all its replicas are ready.
 
+    is_local: an endpoint that is not there is made on the fly, as with `az ml … --local`.
     UserCodeFailed: its script did not come up; the deployment stays, in state Failed, and no traffic has changed.
     """
     from mlctl.ops.loading import load_deployment
     from mlctl.ops.resolving import resolve
 
     loaded = load_deployment(file, overrides=overrides, options={"name": name, "endpoint_name": endpoint})
+    if is_local and endpoint_rows.find_endpoint(session.store, loaded.spec["endpoint_name"]) is None:
+        endpoints.create(session, file=None, name=loaded.spec["endpoint_name"], is_local=True)
     owner = endpoint_rows.get_endpoint(session.store, loaded.spec["endpoint_name"])
+    inherit_egress(loaded, owner)
+    if loaded.spec.get("type") == "kubernetes":
+        session.on_notice(f"{loaded.spec['name']} is of type kubernetes: it runs as processes of this machine")
     if deployments.find_deployment(session.store, owner.name, loaded.spec["name"]) is None:
         plan = resolve(session, loaded, checks_script=checks_script)
     else:
@@ -67,6 +78,13 @@ def create(
         takes_all_traffic=takes_all_traffic and waits,
     )
     return _finish(session, row, after=after, waits=waits)
+
+
+def inherit_egress(loaded: Loaded, owner: EndpointRow) -> None:
+    """Let an endpoint's own egress setting count for a deployment that says nothing about it."""
+    field = "egress_public_network_access"
+    if not loaded.brings(field) and owner.spec.get(field) == "disabled":
+        loaded.spec[field] = "disabled"
 
 
 def update(

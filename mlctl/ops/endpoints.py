@@ -13,6 +13,7 @@ from mlctl.errors import Conflict, GatewayRejected, InvalidInput, MlctlError
 from mlctl.ops import daemon, waiting
 from mlctl.ops.documents import Document, endpoint_document, endpoint_list_row, scoring_uri
 from mlctl.ops.session import Session
+from mlctl.planning.traffic import LOCAL_PROPERTY
 from mlctl.registry import deployments, endpoints, events, replicas
 from mlctl.registry.credentials import KEY_NAMES, TokenSigner, make_keys, read_keys
 from mlctl.registry.endpoints import EndpointRow
@@ -48,13 +49,21 @@ def create(
     name: str | None,
     auth_mode: str | None = None,
     overrides: Sequence[str] = (),
+    is_local: bool = False,
     waits: bool = True,
 ) -> EndpointResult:
-    """Create an endpoint from a file, from options or both; it has keys and no deployments yet."""
+    """Create an endpoint from a file, from options or both; it has keys and no deployments yet.
+
+    is_local: as with `az ml … --local`, it is scored without a key, and its only deployment gets all traffic.
+    """
     from mlctl.ops.loading import load_endpoint
 
     options = {"name": name, "auth_mode": auth_mode}
     spec = load_endpoint(file, overrides=overrides, options=options).to_document()
+    if is_local:
+        if not waits:
+            raise InvalidInput("--local and --no-wait exclude each other", hint="leave --no-wait out")
+        spec["properties"] = {**read_map(spec, "properties"), LOCAL_PROPERTY: "true"}
     if spec.get("traffic") or spec.get("mirror_traffic"):
         raise InvalidInput(
             f"traffic of {spec['name']}: it has no deployments yet",

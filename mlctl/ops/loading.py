@@ -119,8 +119,8 @@ def update_endpoint(base: Mapping[str, Any], operations: Sequence[Operation], *,
 def load_deployment(file: Path, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Loaded:
     """Load a deployment."""
     entity = load(file, deployment_class, overrides=overrides, options=options)
-    spec = entity.to_document()
-    return Loaded(spec, file.absolute().parent, frozenset(spec), frozenset(spec))
+    given = frozenset(entity.model_fields_set)
+    return Loaded(entity.to_document(), file.absolute().parent, given, given)
 
 
 def update_deployment(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlctl.errors import BackendUnavailable
 from mlctl.registry.events import Event
-from mlctl.registry.secrets import SecretBox
+from mlctl.registry.secrets import SecretBox, open_secret_box
 from mlctl.registry.store import Store
 from mlctl.settings import (
     FIRST_METRICS_PORT,
@@ -70,7 +70,7 @@ class Session:
     @cached_property
     def secret_box(self) -> SecretBox:
         """What encrypts the registry's keys."""
-        return SecretBox(self.settings.secret_key)
+        return open_secret_box(self.store, self.settings.secret_key)
 
     @property
     def gateway_address(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -10,7 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlctl.errors import BackendUnavailable
+from mlctl.errors import BackendUnavailable, InvalidInput
+from mlctl.registry.store import Store
+
+# The registry's note of the user's own key file.
+KEY_FILE = "secret_key_file"
+FERNET_KEY_LENGTH = 44
+LEAST_KEY_BYTES = 32
 
 
 def new_key() -> str:
@@ -18,15 +26,21 @@ def new_key() -> str:
     return secrets.token_urlsafe(32)
 
 
-class SecretBox:
-    """Encrypts small maps under the key in `path`, which is made when missing."""
+def open_secret_box(store: Store, default: Path) -> SecretBox:
+    """Return the box with the key that this registry's secrets are under: the user's file, else its own."""
+    users = store.get_meta(KEY_FILE)
+    return SecretBox(Path(users), makes_key=False) if users else SecretBox(default)
 
-    def __init__(self, path: Path) -> None:
+
+class SecretBox:
+    """Encrypts small maps under the key in `path`; the registry's own is made when missing, a user's never."""
+
+    def __init__(self, path: Path, *, makes_key: bool = True) -> None:
         # Loading cryptography costs more than most commands take.
         from cryptography.fernet import Fernet
 
-        self._path = path
-        self._fernet = Fernet(_load_key(path))
+        self.path = path
+        self._fernet = Fernet(_as_fernet_key(_load_key(path, makes_key=makes_key), path))
 
     def encrypt(self, values: Mapping[str, Any]) -> bytes:
         """Return the ciphertext of a map."""
@@ -40,18 +54,33 @@ class SecretBox:
             return json.loads(self._fernet.decrypt(blob))
         except InvalidToken as error:
             raise BackendUnavailable(
-                f"the secrets of this registry were not made with the key in {self._path}",
+                f"the secrets of this registry were not made with the key in {self.path}",
                 hint="put the right key file back, or regenerate: mlctl endpoint regenerate-keys -n NAME",
             ) from error
 
 
-def _load_key(path: Path) -> bytes:
+def _as_fernet_key(content: bytes, path: Path) -> bytes:
+    """Take a Fernet key as it is; of anything else that is long enough, a hash."""
+    text = content.strip()
+    if len(text) == FERNET_KEY_LENGTH:
+        return text
+    if len(text) < LEAST_KEY_BYTES:
+        raise InvalidInput(
+            f"{path} holds {len(text)} bytes, a key needs {LEAST_KEY_BYTES} at least",
+            hint=f"make one: head -c 48 /dev/urandom | base64 > {path}; chmod 600 {path}",
+        )
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest())
+
+
+def _load_key(path: Path, *, makes_key: bool) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        return _make_key(path)
     except OSError as error:
-        raise BackendUnavailable(f"cannot read {path}: {error.strerror}") from error
+        if makes_key and isinstance(error, FileNotFoundError):
+            return _make_key(path)
+        raise BackendUnavailable(
+            f"cannot read {path}, the key of this registry's secrets: {error.strerror}", hint="put the key file back"
+        ) from error
 
 
 def _make_key(path: Path) -> bytes:
