@@ -87,6 +87,7 @@ def boot_mlctl() -> Generator[LocalMlctl]:
     own = {
         "MLCTL_HOME": str(home),
         "MLCTL_GATEWAY_PORT": str(port),
+        "MLCTL_METRICS_PORT": "0",
         "TMPDIR": str(folder),
         "XDG_RUNTIME_DIR": "",
     }

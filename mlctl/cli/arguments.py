@@ -36,7 +36,12 @@ GLOBAL: tuple[Flag, ...] = (
 )
 OWN: Mapping[str, tuple[Flag, ...]] = {
     "endpoint": (("--timeout", (), "string"), ("--lines", ("-l",), "int"), ("--deployment-name", ("-d",), "string")),
-    "deployment": (("--timeout", (), "string"), ("--follow", (), "flag")),
+    "deployment": (
+        ("--timeout", (), "string"),
+        ("--lines", ("-l",), "int"),
+        ("--request-file", ("-r",), "path"),
+        ("--junit", (), "path"),
+    ),
     "daemon": (("--lines", ("-l",), "int"),),
 }
 

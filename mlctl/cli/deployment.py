@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,7 +33,7 @@ from mlctl.cli.options import (
     is_true,
 )
 from mlctl.cli.state import current
-from mlctl.ops import deployments
+from mlctl.ops import deployments, trial
 
 app = typer.Typer(
     help="Deployments: a model and its scoring script, served by replicas.", rich_markup_mode=None, add_completion=False
@@ -173,6 +174,39 @@ def get_logs(
     state = current()
     text = deployments.get_logs(state.session, endpoint=endpoint_name, name=name, lines=lines, container=container)
     state.emit_text(text)
+
+
+@app.command(epilog=GLOBALS)
+def validate(
+    file: RequiredFile,
+    name: OptionalName = None,
+    endpoint_name: OptionalOwnerName = None,
+    request_file: Annotated[
+        Path | None, typer.Option("--request-file", "-r", help="File with a body to score.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the outcome to this file as JUnit XML.")] = None,
+    set_: Set = None,
+    timeout: Timeout = None,
+) -> None:
+    """Try a deployment without serving it: environment, init(), probe, one score, stop; exit 7 if its code fails.
+
+    Example: mlctl deployment validate -f blue.yml --request-file request.json
+    """
+    state = current()
+    state.session.timeout_s = timeout
+    found = trial.run(
+        state.session,
+        file=file,
+        name=name,
+        endpoint=endpoint_name,
+        overrides=state.overrides,
+        request_file=request_file,
+    )
+    if junit is not None:
+        render.write_junit(junit, found)
+    state.emit(found.document, lambda: render.show_trial(found))
+    if found.error is not None:
+        raise found.error
 
 
 @app.command(epilog=GLOBALS)

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlctl.ops.daemon import DaemonStatus
     from mlctl.ops.deployments import DeploymentResult
     from mlctl.ops.endpoints import DeploymentGlance, EndpointResult
+    from mlctl.ops.trial import Trial
 
 GOOD, BAD, NOTE = "✔", "✖", "!"
 BAR_WIDTH = 17
@@ -181,6 +183,33 @@ def show_events(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(time.strftime("%H:%M:%S", time.localtime(row["at"])), row["kind"], row["message"], row["os_user"])
     _console().print(table)
+
+
+def show_trial(trial: Trial) -> None:
+    """Show what each step of a trial came to, and the verdict."""
+    for step in trial.steps:
+        sign, text = (BAD, step.error.message) if step.error else (GOOD, step.text)
+        say(f"{sign} {step.name:<17} {text:<48} {step.seconds:>7.2f} s")
+    if trial.error is None:
+        say("", f"{trial.deployment} is ready to be deployed")
+
+
+def write_junit(path: Path, trial: Trial) -> None:
+    """Write a trial as JUnit XML, a case a step, for CI servers."""
+    from xml.etree import ElementTree
+
+    failures = sum(step.error is not None for step in trial.steps)
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"mlctl deployment validate {trial.deployment}",
+        tests=str(len(trial.steps)),
+        failures=str(failures),
+    )
+    for step in trial.steps:
+        case = ElementTree.SubElement(suite, "testcase", name=step.name, time=f"{step.seconds:.3f}")
+        if step.error is not None:
+            ElementTree.SubElement(case, "failure", message=step.error.message, type=step.error.code)
+    ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
 
 
 def show_answer(body: str) -> None:

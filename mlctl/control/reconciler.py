@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlctl.control import mounts, reports
 from mlctl.control.probing import Prober
 from mlctl.control.routing import RoutingTable
 from mlctl.entities.stored import read_map
@@ -36,7 +35,9 @@ from mlctl.registry.endpoints import EndpointRow
 from mlctl.registry.replicas import ReplicaRow
 from mlctl.registry.secrets import SecretBox, open_secret_box
 from mlctl.registry.store import Store
+from mlctl.runtimes import mounts, reports
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder, Runtime
+from mlctl.runtimes.orders import make_order
 from mlctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -258,24 +259,13 @@ class EndpointReconciler:
         return replace(replica, pid=handle.pid, start_ticks=handle.start_ticks)
 
     def _order(self, replica: ReplicaRow, generation: GenerationRow) -> ReplicaOrder:
-        spec, plan = generation.spec, generation.plan
-        mount = mounts.ensure_mount(self._context.settings, self.endpoint, replica.deployment, plan)
-        request, properties = read_map(spec, "request_settings"), read_map(spec, "properties")
-        return ReplicaOrder(
-            id=replica.id,
-            endpoint=self.endpoint,
-            deployment=replica.deployment,
+        mount = mounts.ensure_mount(self._context.settings, self.endpoint, replica.deployment, generation.plan)
+        return make_order(
+            generation.spec,
+            generation.plan,
+            mount,
+            replica=replica.id,
             socket=Path(replica.socket),
-            python=Path(plan["python"]),
-            app_root=mount.app_root,
-            entry_script=plan["entry_script"],
-            model_dir=mount.model_dir,
-            environment_variables={key: _text(value) for key, value in read_map(spec, "environment_variables").items()},
-            max_concurrent=request.get("max_concurrent_requests_per_instance") or 1,
-            max_queue_wait_ms=request.get("max_queue_wait_ms") or 500,
-            run_threads=int(properties.get("mlctl.run_threads") or 1),
-            is_azure_exact=str(properties.get("mlctl.azure_exact", "")).lower() == "true",
-            work_dir=mount.work_dir,
             log_file=reports.log_file(self._context.settings, self.endpoint, replica.deployment, replica.id),
             failure_file=self._failure_file(replica.id),
         )
@@ -480,9 +470,3 @@ def _instance_count(spec: Mapping[str, Any]) -> int:
 
 def _socket_prefix(endpoint: str, deployment: str) -> str:
     return hashlib.sha256(f"{endpoint}/{deployment}".encode()).hexdigest()[:6] + "-"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

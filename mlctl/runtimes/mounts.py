@@ -1,6 +1,6 @@
 """What a generation of a deployment sees of the file system: links into the artifacts under Azure's folder names.
 
-Called by `reconciler` before a plan's first replica starts. Generations with one plan, as after scaling, share them.
+Made before a plan's first replica starts. Generations with one plan, as after scaling, share them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+"""From a deployment's document and plan to the order for one replica. Used by the reconciler and by trial runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlctl.entities.stored import read_map
+from mlctl.runtimes.base import ReplicaOrder
+from mlctl.runtimes.mounts import Mount
+
+DEFAULT_CONCURRENCY = 1
+DEFAULT_QUEUE_WAIT_MS = 500
+
+
+def make_order(
+    spec: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    mount: Mount,
+    *,
+    replica: str,
+    socket: Path,
+    log_file: Path,
+    failure_file: Path,
+) -> ReplicaOrder:
+    """Fill an order with what the document asks for and the plan was resolved to."""
+    request, properties = read_map(spec, "request_settings"), read_map(spec, "properties")
+    return ReplicaOrder(
+        id=replica,
+        endpoint=spec["endpoint_name"],
+        deployment=spec["name"],
+        socket=socket,
+        python=Path(plan["python"]),
+        app_root=mount.app_root,
+        entry_script=plan["entry_script"],
+        model_dir=mount.model_dir,
+        environment_variables={key: _text(value) for key, value in read_map(spec, "environment_variables").items()},
+        max_concurrent=request.get("max_concurrent_requests_per_instance") or DEFAULT_CONCURRENCY,
+        max_queue_wait_ms=request.get("max_queue_wait_ms", DEFAULT_QUEUE_WAIT_MS),
+        run_threads=int(properties.get("mlctl.run_threads") or 1),
+        is_azure_exact=str(properties.get("mlctl.azure_exact", "")).lower() == "true",
+        work_dir=mount.work_dir,
+        log_file=log_file,
+        failure_file=failure_file,
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
