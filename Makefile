@@ -41,7 +41,7 @@ check: $(READY) ## Format, lint, types, layers, generated files in sync
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generate_schemas --check
 	$(BIN)/python -m scripts.generate_surface --check
-	$(BIN)/cog -c --check -P README.md
+	$(BIN)/cog -c --check -P README.md docs/cli.md docs/az-surface.md
 
 fmt: $(READY) ## Format and mend what can be mended
 	$(BIN)/ruff format .
@@ -51,7 +51,7 @@ bench: $(READY) ## Measure mlctl beside its peers (needs wrk: apt-get install wr
 	$(BIN)/python -m benchmarks
 
 docs: $(READY) ## Write the generated parts of README.md and docs/
-	$(BIN)/cog -c -r -P README.md
+	$(BIN)/cog -c -r -P README.md docs/cli.md docs/az-surface.md
 
 schemas: $(READY) ## Write schemas/ from the entities, and the table of az's flags
 	$(BIN)/python -m scripts.generate_schemas

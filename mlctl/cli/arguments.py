@@ -43,6 +43,9 @@ OWN: Mapping[str, tuple[Flag, ...]] = {
         ("--junit", (), "path"),
     ),
     "daemon": (("--lines", ("-l",), "int"),),
+    "artifacts": (("--yes", ("-y",), "flag"), ("--dry-run", (), "flag"), ("--older-than", (), "string")),
+    "validate": (("--kind", (), "string"), ("--azure", (), "flag")),
+    "doctor": (("--clean", (), "flag"),),
 }
 
 

@@ -13,6 +13,7 @@ from mlctl.cli.options import (
     Add,
     EndpointName,
     ForceString,
+    Lines,
     Local,
     NoWait,
     OptionalFile,
@@ -25,7 +26,7 @@ from mlctl.cli.options import (
     is_true,
 )
 from mlctl.cli.state import current
-from mlctl.ops import endpoints, scoring
+from mlctl.ops import endpoints, logs, scoring
 
 app = typer.Typer(
     help="Endpoints: one address, keys, and traffic split over deployments.",
@@ -190,3 +191,19 @@ def regenerate_keys(
     endpoints.regenerate_keys(state.session, name, key_type=key_type, waits=not no_wait)
     hint = f"mlctl endpoint get-credentials -n {name} --query {key_type.lower()}Key -o tsv"
     state.emit(None, lambda: render.say(f"the {key_type.lower()} key of {name} is replaced", f"read it   {hint}"))
+
+
+@app.command("get-logs", epilog=GLOBALS)
+def get_logs(
+    name: EndpointName,
+    deployment_name: Annotated[
+        str | None, typer.Option("--deployment-name", "-d", help="Which deployment; needed when there are several.")
+    ] = None,
+    lines: Lines = 5000,
+) -> None:
+    """Print what the newest replica of the only deployment, or of the named one, wrote.
+
+    Example: mlctl endpoint get-logs -n fraud-endpoint --lines 20
+    """
+    state = current()
+    state.emit_text(logs.get_endpoint_logs(state.session, name, deployment=deployment_name, lines=lines))

@@ -8,9 +8,27 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.model import read_tags
-from mlctl.cli.options import GLOBALS, NoWait, OptionalFile, OptionalName, Set
+from mlctl.cli.options import (
+    GLOBALS,
+    Add,
+    ArchivedOnly,
+    Datastore,
+    Description,
+    ForceString,
+    IncludeArchived,
+    Label,
+    MaxResults,
+    NewVersion,
+    NoWait,
+    OptionalFile,
+    OptionalName,
+    RegistryName,
+    Remove,
+    Set,
+    Tags,
+    Version,
+)
 from mlctl.cli.state import current
-from mlctl.errors import InvalidInput
 from mlctl.ops import assets
 
 app = typer.Typer(
@@ -19,55 +37,149 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the environment.", show_default=False)]
+
 
 @app.command(epilog=GLOBALS)
 def create(
     file: OptionalFile = None,
     name: OptionalName = None,
-    version: Annotated[
-        str | None, typer.Option("--version", "-v", help="Version; the next number if left out.")
-    ] = None,
+    version: NewVersion = None,
     image: Annotated[str | None, typer.Option("--image", "-i", help="Base image.")] = None,
     conda_file: Annotated[str | None, typer.Option("--conda-file", "-c", help="Conda file; needs an image.")] = None,
-    description: Annotated[str | None, typer.Option("--description", help="What it is for.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tags", help="NAME=VALUE tokens.")] = None,
+    build_context: Annotated[
+        str | None, typer.Option("--build-context", "-b", help="Folder to build an image from; instead of --image.")
+    ] = None,
+    dockerfile_path: Annotated[
+        str | None, typer.Option("--dockerfile-path", "-d", help="The Dockerfile in that folder. Default: Dockerfile.")
+    ] = None,
+    os_type: Annotated[str | None, typer.Option("--os-type", help="linux (default) or windows.")] = None,
+    description: Description = None,
+    tags: Tags = None,
+    datastore: Datastore = None,
     set_: Set = None,
     no_wait: NoWait = False,
+    registry_name: RegistryName = None,
 ) -> None:
     """Register an environment.
 
     Example: mlctl environment create -f environment.yml
     """
     state = current()
-    if file is None and name is None:
-        raise InvalidInput("give --file, or --name and --image", hint="mlctl environment create -f environment.yml")
-    options = {"name": name, "version": version, "image": image, "conda_file": conda_file, "description": description}
-    options["tags"] = read_tags(tags)  # pyright: ignore[reportArgumentType]
-    document = assets.create_environment(state.session, file=file, options=options, overrides=state.overrides)
-    state.emit(document, lambda: render.show_asset("environment", document))
+    assets.refuse_registry(registry_name)
+    options = {"name": name, "version": version, "image": image, "conda_file": conda_file, "os_type": os_type}
+    options |= {"description": description, "tags": read_tags(tags), "datastore": datastore}
+    document = assets.create_environment(
+        state.session,
+        file=file,
+        options=options,
+        overrides=state.overrides,
+        build_context=build_context,
+        dockerfile_path=dockerfile_path,
+    )
+    state.emit(None if no_wait else document, lambda: render.show_asset("environment", document))
 
 
 @app.command(epilog=GLOBALS)
-def show(
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the environment.", show_default=False)],
-    version: Annotated[str | None, typer.Option("--version", "-v", help="Version; or --label.")] = None,
-    label: Annotated[str | None, typer.Option("--label", "-l", help="latest: the one registered last.")] = None,
-) -> None:
+def show(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
     """Show an environment's version.
 
     Example: mlctl environment show -n fraud-infer --label latest
     """
     state = current()
+    assets.refuse_registry(registry_name)
     document = assets.show(state.session, "environment", name, version=version, label=label)
     state.emit(document, lambda: render.show_asset("environment", document))
 
 
 @app.command("list", epilog=GLOBALS)
-def list_(name: OptionalName = None) -> None:
+def list_(
+    name: Annotated[str | None, typer.Option("--name", "-n", help="List the versions of this one.")] = None,
+    archived_only: ArchivedOnly = False,
+    include_archived: IncludeArchived = False,
+    max_results: MaxResults = None,
+    registry_name: RegistryName = None,
+) -> None:
     """List the environments, or the versions of one.
 
     Example: mlctl environment list
     """
     state = current()
-    rows = assets.list_all(state.session, "environment", name=name)
+    assets.refuse_registry(registry_name)
+    rows = assets.list_all(
+        state.session,
+        "environment",
+        name=name,
+        archived_only=archived_only,
+        include_archived=include_archived,
+        max_results=max_results,
+    )
     state.emit(rows, lambda: render.show_assets("environment", rows))
+
+
+@app.command(epilog=GLOBALS)
+def update(
+    name: Name,
+    version: Version = None,
+    label: Label = None,
+    set_: Set = None,
+    add: Add = None,
+    remove: Remove = None,
+    force_string: ForceString = False,
+    registry_name: RegistryName = None,
+) -> None:
+    """Change what is said about a version: description, tags, properties; its content never changes.
+
+    Example: mlctl environment update -n fraud-infer -v 2 --set tags.team=risk
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    document = assets.update(
+        state.session,
+        "environment",
+        name,
+        version=version,
+        label=label,
+        operations=state.operations,
+        forces_text=force_string,
+    )
+    state.emit(document, lambda: render.show_asset("environment", document))
+
+
+@app.command(epilog=GLOBALS)
+def archive(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
+    """Hide a version, or without one all of them, from list and @latest; what names it exactly goes on.
+
+    Example: mlctl environment archive -n fraud-infer -v 2
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    done = assets.set_archived(state.session, "environment", name, version=version, label=label, archived=True)
+    state.emit(None, lambda: render.show_archived("environment", name, done))
+
+
+@app.command(epilog=GLOBALS)
+def restore(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
+    """Bring back what was archived.
+
+    Example: mlctl environment restore -n fraud-infer -v 2
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    done = assets.set_archived(state.session, "environment", name, version=version, label=label, archived=False)
+    state.emit(None, lambda: render.show_restored("environment", name, done))
+
+
+@app.command(epilog=GLOBALS)
+def share(
+    name: Name,
+    version: Annotated[str, typer.Option("--version", "-v", help="Version.", show_default=False)],
+    share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
+    share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],
+    registry_name: Annotated[str, typer.Option("--registry-name", help="Registry to share with.")],
+) -> None:
+    """Refused: there is no Azure ML registry on this machine to share with; other workspaces are names (-w).
+
+    Example: mlctl environment share -n fraud-infer -v 2 --share-with-name e --share-with-version 1 --registry-name r
+    """
+    assets.refuse_sharing("environment", name, version)

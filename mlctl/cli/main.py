@@ -6,16 +6,18 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlctl import __version__
-from mlctl.cli.arguments import Invocation, normalize
+from mlctl.cli.arguments import NOUNS, Invocation, normalize
 from mlctl.errors import MlctlError, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from mlctl.cli.state import State
 
 INTERRUPTED, BUG = 130, 70
@@ -28,6 +30,9 @@ COMMANDS = {
     "environment": "Environments: what deployments run in, under a name and a version.",
     "workspace": "The workspace: where assets are looked up, and the key of its secrets.",
     "daemon": "The daemon that keeps everything running; commands start it by themselves.",
+    "artifacts": "Copies of models and code that the registry keeps.",
+    "validate": "Check files and list everything that is wrong, without changing anything.",
+    "doctor": "Look for what is broken or left behind on this machine.",
 }
 
 
@@ -40,6 +45,7 @@ class Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one noun's commands."""
+        cmd_name = NOUNS.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         import typer.main
@@ -47,6 +53,28 @@ class Root(click.Group):
         command = typer.main.get_command(importlib.import_module(f"mlctl.cli.{cmd_name}").app)
         command.name = cmd_name
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete nouns from the static table; what stands after one is completed by its own command."""
+        from click.shell_completion import CompletionItem
+
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        nouns = [CompletionItem(noun, help=text) for noun, text in COMMANDS.items() if noun.startswith(incomplete)]
+        return nouns if not incomplete.startswith("-") else options
+
+    def _main_shell_completion(
+        self, ctx_args: MutableMapping[str, Any], prog_name: str, complete_var: str | None = None
+    ) -> None:
+        """Answer a shell that asks for completion, in Typer's form: its scripts are what is installed."""
+        variable = complete_var or f"_{prog_name}_COMPLETE".upper()
+        instruction = os.environ.get(variable)
+        if not instruction:
+            return
+        from typer.completion import get_completion_inspect_parameters, shell_complete
+
+        # Not for its result: it makes Typer's shells known to click.
+        get_completion_inspect_parameters()
+        raise click.exceptions.Exit(shell_complete(self, ctx_args, prog_name, variable, instruction))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of nouns without importing them."""
@@ -61,10 +89,30 @@ def make_root() -> Root:
         help="Azure ML endpoints on your own machine: az ml's files and commands, without a cloud.\n\n"
         "Example: mlctl deployment create -f blue.yml --all-traffic",
         epilog="Every command takes az's global arguments: -o/--output, --query, -g, -w, --verbose, --debug.",
-        params=[click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_show_version)],
+        params=[
+            _make_flag("--version", _show_version, "Show the version."),
+            _make_flag("--install-completion", _install_completion, "Install completion for the current shell."),
+            _make_flag("--show-completion", _show_completion, "Print the completion script of the current shell."),
+        ],
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
         no_args_is_help=False,
     )
+
+
+def _make_flag(name: str, callback: Callable[[click.Context, click.Parameter, bool], None], text: str) -> click.Option:
+    return click.Option([name], is_flag=True, expose_value=False, is_eager=True, callback=callback, help=text)
+
+
+def _install_completion(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    from typer.completion import install_callback
+
+    install_callback(context, parameter, value)
+
+
+def _show_completion(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    from typer.completion import show_callback
+
+    show_callback(context, parameter, value)
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -87,8 +135,9 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
     try:
         invocation = normalize(argv)
         state = _make_state(invocation)
-        make_root().main(list(invocation.words), prog_name="mlctl", standalone_mode=False, obj=state)
-        return 0
+        # A number is what a command exits with of its own accord.
+        ended = make_root().main(list(invocation.words), prog_name="mlctl", standalone_mode=False, obj=state)
+        return ended if isinstance(ended, int) else 0
     except MlctlError as error:
         _finish(state)
         render.print_error(error)

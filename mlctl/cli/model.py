@@ -2,54 +2,75 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mlctl.cli import render
-from mlctl.cli.options import GLOBALS, NoWait, OptionalFile, OptionalName, Set
+from mlctl.cli.options import (
+    GLOBALS,
+    Add,
+    ArchivedOnly,
+    Datastore,
+    Description,
+    ForceString,
+    IncludeArchived,
+    Label,
+    MaxResults,
+    NewVersion,
+    NoWait,
+    OptionalFile,
+    OptionalName,
+    RegistryName,
+    Remove,
+    RequiredFile,
+    Set,
+    Tags,
+    Version,
+)
 from mlctl.cli.state import current
-from mlctl.errors import InvalidInput
 from mlctl.ops import assets
 
 app = typer.Typer(help="Models: files under a name and a version.", rich_markup_mode=None, add_completion=False)
 
-Version = Annotated[str | None, typer.Option("--version", "-v", help="Version; the next number if left out.")]
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the model.", show_default=False)]
+RequiredVersion = Annotated[str, typer.Option("--version", "-v", help="Version.", show_default=False)]
 
 
 @app.command(epilog=GLOBALS)
 def create(
     file: OptionalFile = None,
     name: OptionalName = None,
-    version: Version = None,
+    version: NewVersion = None,
     path: Annotated[str | None, typer.Option("--path", "-p", help="File or folder of the model.")] = None,
     type_: Annotated[
         str | None, typer.Option("--type", "-t", help="custom_model (default), mlflow_model or triton_model.")
     ] = None,
     stage: Annotated[str | None, typer.Option("--stage", "-s", help="Stage in its life, in your own words.")] = None,
-    description: Annotated[str | None, typer.Option("--description", help="What it is for.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tags", help="NAME=VALUE tokens.")] = None,
+    description: Description = None,
+    tags: Tags = None,
+    datastore: Datastore = None,
+    default_deployment_template: Annotated[
+        str | None,
+        typer.Option(
+            "--default-deployment-template", "-d", help="Accepted as in az: deployments here need no template."
+        ),
+    ] = None,
     set_: Set = None,
     no_wait: NoWait = False,
+    registry_name: RegistryName = None,
 ) -> None:
     """Register a model; its files are copied into the registry.
 
     Example: mlctl model create -n fraud-model -v 3 -p ./model
     """
     state = current()
-    if file is None and (name is None or path is None):
-        raise InvalidInput("give --file, or --name and --path", hint="mlctl model create -n fraud-model -p ./model")
-    options = {
-        "name": name,
-        "version": version,
-        "path": path,
-        "type": type_,
-        "stage": stage,
-        "description": description,
-    }
-    options["tags"] = read_tags(tags)  # pyright: ignore[reportArgumentType]
+    assets.refuse_registry(registry_name)
+    options = {"name": name, "version": version, "path": path, "type": type_, "stage": stage, "datastore": datastore}
+    options |= {"description": description, "tags": read_tags(tags)}
     document = assets.create_model(state.session, file=file, options=options, overrides=state.overrides)
-    state.emit(document, lambda: render.show_asset("model", document))
+    state.emit(None if no_wait else document, lambda: render.show_asset("model", document))
 
 
 def read_tags(tokens: list[str] | None) -> dict[str, str] | None:
@@ -61,26 +82,140 @@ def read_tags(tokens: list[str] | None) -> dict[str, str] | None:
 
 
 @app.command(epilog=GLOBALS)
-def show(
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the model.", show_default=False)],
-    version: Annotated[str | None, typer.Option("--version", "-v", help="Version; or --label.")] = None,
-    label: Annotated[str | None, typer.Option("--label", "-l", help="latest: the one registered last.")] = None,
-) -> None:
+def show(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
     """Show a model's version.
 
     Example: mlctl model show -n fraud-model -v 3
     """
     state = current()
+    assets.refuse_registry(registry_name)
     document = assets.show(state.session, "model", name, version=version, label=label)
     state.emit(document, lambda: render.show_asset("model", document))
 
 
 @app.command("list", epilog=GLOBALS)
-def list_(name: OptionalName = None) -> None:
+def list_(
+    name: Annotated[str | None, typer.Option("--name", "-n", help="List the versions of this one.")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", "-s", help="List only what is in this stage.")] = None,
+    archived_only: ArchivedOnly = False,
+    include_archived: IncludeArchived = False,
+    max_results: MaxResults = None,
+    registry_name: RegistryName = None,
+) -> None:
     """List the models, or the versions of one.
 
     Example: mlctl model list -n fraud-model
     """
     state = current()
-    rows = assets.list_all(state.session, "model", name=name)
+    assets.refuse_registry(registry_name)
+    rows = assets.list_all(
+        state.session,
+        "model",
+        name=name,
+        stage=stage,
+        archived_only=archived_only,
+        include_archived=include_archived,
+        max_results=max_results,
+    )
     state.emit(rows, lambda: render.show_assets("model", rows))
+
+
+@app.command(epilog=GLOBALS)
+def update(
+    name: Name,
+    version: Version = None,
+    label: Label = None,
+    stage: Annotated[str | None, typer.Option("--stage", "-s", help="Stage in its life, in your own words.")] = None,
+    set_: Set = None,
+    add: Add = None,
+    remove: Remove = None,
+    force_string: ForceString = False,
+    registry_name: RegistryName = None,
+) -> None:
+    """Change what is said about a version: description, tags, properties, stage; its files never change.
+
+    Example: mlctl model update -n fraud-model -v 3 --set tags.team=risk --stage production
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    document = assets.update(
+        state.session,
+        "model",
+        name,
+        version=version,
+        label=label,
+        operations=state.operations,
+        forces_text=force_string,
+        stage=stage,
+    )
+    state.emit(document, lambda: render.show_asset("model", document))
+
+
+@app.command(epilog=GLOBALS)
+def archive(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
+    """Hide a version, or without one all of them, from list and @latest; what names it exactly goes on.
+
+    Example: mlctl model archive -n fraud-model -v 3
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    done = assets.set_archived(state.session, "model", name, version=version, label=label, archived=True)
+    state.emit(None, lambda: render.show_archived("model", name, done))
+
+
+@app.command(epilog=GLOBALS)
+def restore(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
+    """Bring back what was archived.
+
+    Example: mlctl model restore -n fraud-model -v 3
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    done = assets.set_archived(state.session, "model", name, version=version, label=label, archived=False)
+    state.emit(None, lambda: render.show_restored("model", name, done))
+
+
+@app.command(epilog=GLOBALS)
+def download(
+    name: Name,
+    version: RequiredVersion,
+    download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Folder to write to.")] = Path(),
+    registry_name: RegistryName = None,
+) -> None:
+    """Copy a model's files out of the registry, to a folder under the model's name.
+
+    Example: mlctl model download -n fraud-model -v 3 -p ./downloads
+    """
+    state = current()
+    assets.refuse_registry(registry_name)
+    target = assets.download(state.session, name, version, download_path)
+    state.emit(None, lambda: render.say(f"the files of {name}:{version} are in {target}"))
+
+
+@app.command(epilog=GLOBALS)
+def package(
+    name: Name,
+    version: RequiredVersion,
+    file: RequiredFile,
+    registry_name: RegistryName = None,
+) -> None:
+    """Refused: a package is an image, and mlctl builds none; a deployment runs a model as it is.
+
+    Example: mlctl model package -n fraud-model -v 3 -f package.yml
+    """
+    assets.refuse_packaging(name, version)
+
+
+@app.command(epilog=GLOBALS)
+def share(
+    name: Name,
+    version: RequiredVersion,
+    share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
+    share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],
+    registry_name: Annotated[str, typer.Option("--registry-name", help="Registry to share with.")],
+) -> None:
+    """Refused: there is no Azure ML registry on this machine to share with; other workspaces are names (-w).
+
+    Example: mlctl model share -n fraud-model -v 3 --share-with-name m --share-with-version 1 --registry-name r
+    """
+    assets.refuse_sharing("model", name, version)

@@ -17,10 +17,14 @@ from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mlctl.ops.artifacts import ArtifactUse, Pruned
     from mlctl.ops.daemon import DaemonStatus
     from mlctl.ops.deployments import DeploymentResult
+    from mlctl.ops.doctor import Finding
     from mlctl.ops.endpoints import DeploymentGlance, EndpointResult
     from mlctl.ops.trial import Trial
+    from mlctl.ops.validation import FileReport
+    from mlctl.registry.artifacts import StoredCopy
 
 GOOD, BAD, NOTE = "✔", "✖", "!"
 BAR_WIDTH = 17
@@ -177,6 +181,123 @@ def show_assets(kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
     _console().print(table)
 
 
+def show_archived(kind: str, name: str, versions: Sequence[str]) -> None:
+    """Say what is archived."""
+    say(
+        f"{kind} {name}: {_list_versions(versions)} archived, what names it exactly goes on",
+        f"undo it   mlctl {kind} restore -n {name}",
+    )
+
+
+def show_restored(kind: str, name: str, versions: Sequence[str]) -> None:
+    """Say what is back."""
+    say(f"{kind} {name}: {_list_versions(versions)} restored")
+
+
+def _list_versions(versions: Sequence[str]) -> str:
+    return f"version {versions[0]}" if len(versions) == 1 else f"{len(versions):,} versions"
+
+
+def list_reports(reports: Sequence[FileReport]) -> list[dict[str, Any]]:
+    """Return what `validate` found, for programs."""
+    keys = ("line", "column", "message", "hint")
+    return [
+        {
+            "file": report.file,
+            "kind": report.kind,
+            "valid": report.is_valid,
+            "problems": [{key: getattr(problem, key) for key in keys} for problem in report.problems],
+        }
+        for report in reports
+    ]
+
+
+def show_reports(reports: Sequence[FileReport]) -> None:
+    """Show what is wrong with each file, where, and how to mend it."""
+    for report in reports:
+        if report.is_valid:
+            partial = ", to be merged into one that is there" if report.is_partial else ""
+            say(f"{report.file}: ok ({report.kind}{partial})")
+            continue
+        count = len(report.problems)
+        say(f"{report.file}: {_count(count, 'problem')}", "")
+        say(*(line for problem in report.problems for line in _problem_lines(problem)), "")
+
+
+def list_artifacts(found: Sequence[ArtifactUse]) -> list[dict[str, Any]]:
+    """Return the stored copies, for programs."""
+    return [_describe_copy(use.copy) | {"used_by": list(use.used_by)} for use in found]
+
+
+def _describe_copy(copy: StoredCopy) -> dict[str, Any]:
+    stored_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(copy.stored_at))
+    facts = {"hash": copy.hash, "name": copy.name, "files": copy.files, "size_bytes": copy.size_bytes}
+    return facts | {"stored_at": stored_at}
+
+
+def show_artifacts(found: Sequence[ArtifactUse]) -> None:
+    """List the stored copies."""
+    if not found:
+        say("nothing is stored yet", "store something   mlctl model create -n fraud-model -p ./model")
+        return
+    table = _table("artifact", "name", "files", "size", "used by")
+    for use in found:
+        size = _show_size(use.copy.size_bytes)
+        users = ", ".join(use.used_by) or "nobody"
+        table.add_row(use.copy.hash[:12], use.copy.name, f"{use.copy.files:,}", size, users)
+    _console().print(table)
+    total = sum(use.copy.size_bytes for use in found)
+    say("", f"{_count(len(found), 'copy', 'copies')} · {_show_size(total)}")
+
+
+def ask_to_prune(planned: Pruned) -> str:
+    """Return the question before copies are removed."""
+    return f"Remove {_count(len(planned.copies), 'copy', 'copies')} ({_show_size(planned.freed_bytes)})?"
+
+
+def list_pruned(pruned: Pruned) -> dict[str, Any]:
+    """Return what was removed, for programs."""
+    return {
+        "removed": [_describe_copy(copy) for copy in pruned.copies],
+        "freed_bytes": pruned.freed_bytes,
+        "kept_as_too_young": pruned.too_young,
+        "dry_run": pruned.is_dry_run,
+    }
+
+
+def show_pruned(pruned: Pruned) -> None:
+    """Say how much was freed."""
+    verb = "would remove" if pruned.is_dry_run else "removed"
+    what = _count(len(pruned.copies), "copy", "copies")
+    say(f"{verb} {what} that nothing needs, {_show_size(pruned.freed_bytes)}")
+    if pruned.too_young:
+        kept = _count(pruned.too_young, "copy", "copies")
+        say(f"kept {kept} stored just now   take them too: mlctl artifacts prune --older-than 0")
+
+
+def _show_size(size_bytes: int) -> str:
+    from mlctl.ops.resolving import show_size
+
+    return show_size(size_bytes)
+
+
+def list_findings(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """Return what `doctor` found, for programs."""
+    return [
+        {"name": finding.name, "level": str(finding.level), "text": finding.text, "remedy": finding.remedy}
+        for finding in findings
+    ]
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Show what is well and what is not, each with what to type."""
+    signs = {"ok": GOOD, "warning": NOTE, "error": BAD}
+    for finding in findings:
+        say(f"{signs[finding.level]} {finding.name:<11} {finding.text}")
+        if finding.remedy:
+            say(f"{'':<13} {finding.remedy}")
+
+
 def show_events(rows: Sequence[Mapping[str, Any]]) -> None:
     """List events."""
     table = _table("time", "event", "what", "by")
@@ -235,8 +356,8 @@ def show_daemon(status: DaemonStatus) -> None:
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def _count(number: int, noun: str, many: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
 
 
 # Errors and notes

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from mlctl.registry.store import Store
 
 SKIPPED = frozenset({"__pycache__", ".git", ".ipynb_checkpoints", ".DS_Store"})
 _CHUNK = 1 << 20
+# What is being written, and what is about to be removed.
+DRAFT, GONE = ".new-", ".gone-"
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,17 @@ def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
     if not source.exists():
         raise InvalidInput(f"{source} does not exist")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+    # Named after its process: what a killed one leaves behind can be told from what is being written.
+    draft = Path(tempfile.mkdtemp(prefix=f"{DRAFT}{os.getpid()}-", dir=folder))
     try:
         artifact = _copy_into(draft, folder, source.resolve(), source.name or source.resolve().name)
-        _keep(draft, artifact)
+        _keep(store, draft, artifact)
     except OSError as error:
         raise BackendUnavailable(
             f"cannot copy {source} to {folder}: {error.strerror}", hint=f"df -h {folder}"
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    store.execute(
-        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (artifact.hash, artifact.name, artifact.files, artifact.size_bytes, time.time()),
-    )
     return artifact
 
 
@@ -105,12 +104,70 @@ def _copy_file(source: Path, target: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _keep(draft: Path, artifact: Artifact) -> None:
-    if artifact.path.exists():
-        return
-    try:
-        draft.rename(artifact.path)
-    except OSError:
-        # Somebody else stored the same content a moment ago.
+def _keep(store: Store, draft: Path, artifact: Artifact) -> None:
+    """Put the copy in its place and write it down, under the registry's lock: nobody prunes it in between."""
+    with store.transaction():
         if not artifact.path.exists():
-            raise
+            draft.rename(artifact.path)
+        store.execute(
+            "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (hash) DO UPDATE SET created_at = excluded.created_at",
+            (artifact.hash, artifact.name, artifact.files, artifact.size_bytes, time.time()),
+        )
+
+
+@dataclass(frozen=True)
+class StoredCopy:
+    """A stored copy as the registry lists it. stored_at: when it was stored last, in epoch seconds."""
+
+    hash: str
+    name: str
+    files: int
+    size_bytes: int
+    stored_at: float
+
+
+def list_copies(store: Store, folder: Path) -> list[StoredCopy]:
+    """Return every stored copy, newest first: also those that were never written down (a command was killed)."""
+    rows = store.rows("SELECT hash, name, files, size_bytes, created_at FROM artifacts")
+    known = [StoredCopy(*row) for row in rows]
+    hashes = {copy.hash for copy in known}
+    found = [_measure(path) for path in _folders(folder) if len(path.name) == 64 and path.name not in hashes]
+    return sorted([*known, *found], key=lambda copy: copy.stored_at, reverse=True)
+
+
+def forget_copies(store: Store, folder: Path, hashes: Sequence[str]) -> None:
+    """Take copies out of the registry and out of sight; `sweep` then removes their files. Call in a transaction."""
+    for digest in hashes:
+        store.execute("DELETE FROM artifacts WHERE hash = ?", (digest,))
+        path = folder / digest
+        if path.exists():
+            path.rename(folder / f"{GONE}{digest}-{time.time_ns()}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files of copies that were forgotten."""
+    for path in _folders(folder):
+        if path.name.startswith(GONE):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def list_strays(folder: Path) -> list[Path]:
+    """Return what killed commands left behind: drafts of processes that are gone, forgotten copies."""
+    return [path for path in _folders(folder) if path.name.startswith(GONE) or _is_abandoned(path)]
+
+
+def _is_abandoned(path: Path) -> bool:
+    pid = path.name.removeprefix(DRAFT).partition("-")[0]
+    return path.name.startswith(DRAFT) and not (pid.isdigit() and Path(f"/proc/{pid}").exists())
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _measure(path: Path) -> StoredCopy:
+    files = [file for file in path.rglob("*") if file.is_file()]
+    names = [child.name for child in path.iterdir()]
+    size_bytes = sum(file.stat().st_size for file in files)
+    return StoredCopy(path.name, names[0] if names else "", len(files), size_bytes, path.stat().st_mtime)

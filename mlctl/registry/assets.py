@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlctl.errors import Conflict
-from mlctl.registry.events import os_user
+from mlctl.registry.events import os_user, record
 from mlctl.registry.store import Store
 
 
@@ -26,6 +26,8 @@ class Asset:
     created_at: float
     created_by: str
     archived: bool
+    modified_at: float | None = None
+    modified_by: str | None = None
 
 
 def put_asset(
@@ -44,30 +46,63 @@ def put_asset(
         found = get_asset(store, kind=kind, workspace=workspace, name=name, version=version)
         if found is None:
             _insert(store, kind=kind, workspace=workspace, name=name, version=version, spec=spec, artifact=artifact)
-        elif not _is_same_content(found, spec, artifact):
+        elif not is_same_content(found, spec, artifact):
             raise Conflict(
                 f"{kind} {name}:{version} exists with other content: a registered version never changes",
                 hint=f"leave --version out, or take the next one (newest: {_newest(store, kind, workspace, name)})",
             )
         else:
-            store.execute(
-                "UPDATE assets SET spec = ? WHERE kind = ? AND workspace = ? AND name = ? AND version = ?",
-                (json.dumps(spec), kind, workspace, name, version),
-            )
+            replace_spec(store, found, spec)
     stored = get_asset(store, kind=kind, workspace=workspace, name=name, version=version)
     assert stored is not None
     return stored
 
 
-# What may differ between two registrations of one version.
-_SOFT = frozenset({"description", "tags", "stage", "properties", "path", "id"})
+# What may change in a registered version.
+CHANGEABLE = frozenset({"description", "tags", "stage", "properties"})
+# What may differ between two registrations of one version: where it came from is not what it holds.
+_SOFT = CHANGEABLE | {"path", "id", "version", "datastore"}
 
 
-def _is_same_content(found: Asset, spec: Mapping[str, Any], artifact: str | None) -> bool:
+def is_same_content(found: Asset, spec: Mapping[str, Any], artifact: str | None) -> bool:
+    """Say whether a document describes what is registered already, its words about it aside."""
+
     def hard(document: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in document.items() if key not in _SOFT}
 
     return found.artifact == artifact and hard(found.spec) == hard(spec)
+
+
+def replace_spec(store: Store, asset: Asset, spec: Mapping[str, Any]) -> None:
+    """Write down other words about a version; its content is the same."""
+    if dict(spec) == dict(asset.spec):
+        return
+    store.execute(
+        "UPDATE assets SET spec = ?, modified_at = ?, modified_by = ?"
+        " WHERE kind = ? AND workspace = ? AND name = ? AND version = ?",
+        (json.dumps(spec), time.time(), os_user(), asset.kind, asset.workspace, asset.name, asset.version),
+    )
+
+
+def set_archived(
+    store: Store, *, kind: str, workspace: str, name: str, version: str | None, archived: bool
+) -> list[str]:
+    """Archive or restore one version, or all of a name; return the versions that were meant, changed or not."""
+    with store.transaction():
+        where = (kind, workspace, name, version, version)
+        meant = store.rows(
+            "SELECT version FROM assets WHERE kind = ? AND workspace = ? AND name = ? AND (? IS NULL OR version = ?)",
+            where,
+        )
+        changed = store.execute(
+            "UPDATE assets SET archived = ?, modified_at = ?, modified_by = ? WHERE kind = ? AND workspace = ?"
+            " AND name = ? AND (? IS NULL OR version = ?) AND archived != ?",
+            (int(archived), time.time(), os_user(), *where, int(archived)),
+        )
+        if changed:
+            verb = "archive" if archived else "restore"
+            record(store, f"{kind}.{verb}", f"{name}{f':{version}' if version else ''} {verb}d")
+    return [row["version"] for row in meant]
 
 
 def _insert(
@@ -90,21 +125,23 @@ def get_asset(store: Store, *, kind: str, workspace: str, name: str, version: st
 
 
 def latest_asset(store: Store, *, kind: str, workspace: str, name: str) -> Asset | None:
-    """Return the version that was registered last, or None. Source: `show --label latest`."""
+    """Return the version that was registered last and is not archived, or None. Source: `show --label latest`."""
     row = store.row(
-        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND name = ?"
+        "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND name = ? AND archived = 0"
         " ORDER BY created_at DESC, rowid DESC LIMIT 1",
         (kind, workspace, name),
     )
     return _asset(row) if row else None
 
 
-def list_assets(store: Store, *, kind: str, workspace: str, name: str | None = None) -> list[Asset]:
-    """Return all versions, newest first, of one name or of all."""
+def list_assets(
+    store: Store, *, kind: str, workspace: str, name: str | None = None, archived: bool | None = None
+) -> list[Asset]:
+    """Return versions, newest first, of one name or of all. archived: only such, only others, or (None) both."""
     rows = store.rows(
         "SELECT * FROM assets WHERE kind = ? AND workspace = ? AND (? IS NULL OR name = ?)"
-        " ORDER BY created_at DESC, rowid DESC",
-        (kind, workspace, name, name),
+        " AND (? IS NULL OR archived = ?) ORDER BY created_at DESC, rowid DESC",
+        (kind, workspace, name, name, archived, archived),
     )
     return [_asset(row) for row in rows]
 
@@ -124,5 +161,12 @@ def _next_version(store: Store, kind: str, workspace: str, name: str) -> str:
 
 
 def _newest(store: Store, kind: str, workspace: str, name: str) -> str:
-    asset = latest_asset(store, kind=kind, workspace=workspace, name=name)
-    return asset.version if asset else "none"
+    return next(
+        (asset.version for asset in list_assets(store, kind=kind, workspace=workspace, name=name)),
+        "none",
+    )
+
+
+def list_all_assets(store: Store) -> list[Asset]:
+    """Return every version of every workspace: what they hold must be kept."""
+    return [_asset(row) for row in store.rows("SELECT * FROM assets ORDER BY kind, name, created_at")]

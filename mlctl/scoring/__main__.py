@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import uvloop
 
 from mlctl.scoring.admission import Admission
+from mlctl.scoring.affinity import Companion
 from mlctl.scoring.app import ScoringApp
 from mlctl.scoring.dispatch import Dispatcher, Ticket
 from mlctl.scoring.failure import Phase, describe_failure, log_failure, write_failure
@@ -43,6 +44,7 @@ class Replica:
             self._loop, max_concurrent=options.max_concurrent, max_queue_wait_s=options.max_queue_wait_s
         )
         self._dispatcher = Dispatcher(self._loop, self._admission.leave)
+        self._companion = Companion(is_on=options.run_threads == 1)
         request_log = RequestLog(self._log, self._loop)
         self._app = ScoringApp(options.deployment, self._loop, self._enter, request_log)
         self._http = HttpThread(self._app, self._loop, open_listener(options.fd), self._end)
@@ -66,6 +68,7 @@ class Replica:
         self._log.flush()
 
     def _enter(self, ticket: Ticket) -> None:
+        self._companion.follow()
         self._admission.enter(ticket)
         self._dispatcher.put(ticket)
 

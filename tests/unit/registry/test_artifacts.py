@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from mlctl.errors import InvalidInput
-from mlctl.registry.artifacts import find_artifact, store_artifact
+from mlctl.registry.artifacts import (
+    find_artifact,
+    forget_copies,
+    list_copies,
+    list_strays,
+    store_artifact,
+    sweep,
+)
 from mlctl.registry.store import Store
 
 
@@ -84,3 +91,22 @@ def test_executable_files_stay_executable(store: Store, tmp_path: Path, source: 
     (source / "tool.sh").chmod(0o755)
     artifact = store_artifact(store, tmp_path / "artifacts", source)
     assert os.access(artifact.path / "model" / "tool.sh", os.X_OK)
+
+
+def test_a_forgotten_copy_is_out_of_sight_at_once_and_swept_later(store: Store, tmp_path: Path, source: Path):
+    folder = tmp_path / "artifacts"
+    artifact = store_artifact(store, folder, source)
+    forget_copies(store, folder, [artifact.hash])
+    assert list_copies(store, folder) == []
+    assert len(list_strays(folder)) == 1
+    assert store_artifact(store, folder, source).path.is_dir()
+    sweep(folder)
+    assert [path.name for path in folder.iterdir()] == [artifact.hash]
+
+
+def test_storing_the_same_content_again_makes_it_young(store: Store, tmp_path: Path, source: Path):
+    folder = tmp_path / "artifacts"
+    store_artifact(store, folder, source)
+    store.execute("UPDATE artifacts SET created_at = 0")
+    store_artifact(store, folder, source)
+    assert list_copies(store, folder)[0].stored_at > 0

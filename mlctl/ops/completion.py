@@ -1,0 +1,37 @@
+"""Names for the shell's completion: read from the registry that is there, quickly, and never an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from mlctl.errors import MlctlError
+from mlctl.registry import deployments, endpoints
+from mlctl.registry.store import Store
+from mlctl.settings import load_settings
+
+
+def list_endpoints() -> list[str]:
+    """Return the names of all endpoints."""
+    return _read(lambda store: [row.name for row in endpoints.list_endpoints(store)])
+
+
+def list_deployments(endpoint: str | None) -> list[str]:
+    """Return the names of an endpoint's deployments, or of all."""
+
+    def read(store: Store) -> list[str]:
+        owners = [endpoint] if endpoint else [row.name for row in endpoints.list_endpoints(store)]
+        return sorted({row.name for owner in owners for row in deployments.list_deployments(store, owner)})
+
+    return _read(read)
+
+
+def _read(read: Callable[[Store], list[str]]) -> list[str]:
+    try:
+        settings = load_settings(os.environ)
+        if not settings.database.exists():
+            return []
+        with Store(settings.database) as store:
+            return read(store)
+    except MlctlError:
+        return []
