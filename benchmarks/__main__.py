@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import gateway_overhead, start_up, whole_path
+from benchmarks import edit_loop, gateway_overhead, start_up, whole_path
 from benchmarks.local_mlctl import end_on_sigterm
 from benchmarks.machine import describe_machine
 from benchmarks.outcome import FULL, QUICK, BenchmarkFailed, Effort, Target
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Target]]] = {
     "whole-path": whole_path.measure,
     "gateway-overhead": gateway_overhead.measure,
     "start-up": start_up.measure,
+    "edit-loop": edit_loop.measure,
 }
 
 

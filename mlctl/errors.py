@@ -47,6 +47,12 @@ class InvalidInput(MlctlError):
         self.problems = tuple(problems)
 
 
+class EnvironmentFailed(InvalidInput):
+    """The packages of an environment cannot be installed together; nothing was changed. Azure's word for it."""
+
+    code = "ImageBuildFailure"
+
+
 class Conflict(MlctlError):
     """The thing exists, is in use, or was changed by somebody else in the meantime."""
 

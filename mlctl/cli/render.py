@@ -352,6 +352,7 @@ def show_daemon(status: DaemonStatus) -> None:
     say(
         f"{GOOD} daemon     {status.state} since {since} · pid {status.pid} · {counts} · {memory}",
         gateway,
+        *([f"{GOOD} metrics    {status.metrics}"] if status.metrics else []),
         f"{GOOD} registry   {status.home}",
     )
 

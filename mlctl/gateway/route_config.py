@@ -19,6 +19,9 @@ from mlctl.gateway.envoy import (
 )
 from mlctl.planning.routes import Access, Backend, EndpointRoutes
 
+CLIENT_ID_HEADER = "x-ms-client-request-id"
+LONGEST_CLIENT_ID = 40
+
 # A dead replica's connections fail at once; its replacement listens on the same socket within a moment. None of these
 # conditions can repeat a run(): the request had not been sent. Envoy waits a random part of each interval, so that
 # fewer tries than 20 would often be over before a second has passed.
@@ -60,9 +63,16 @@ def render_routes(layout: Layout, routes: Mapping[str, EndpointRoutes], entrance
             "name": entrance.name,
             "virtual_hosts": [*by_host, by_path],
             "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+            "request_headers_to_add": [_short_client_id()],
             "response_headers_to_add": [_answered_by()],
         }
     ]
+
+
+def _short_client_id() -> Resource:
+    """Cut the id that a client gives a request to 40 characters, as Azure does; without one there is none."""
+    header = {"key": CLIENT_ID_HEADER, "value": f"%REQ({CLIENT_ID_HEADER}):{LONGEST_CLIENT_ID}%"}
+    return {"header": header, "append_action": "OVERWRITE_IF_EXISTS"}
 
 
 def _answered_by() -> Resource:

@@ -25,13 +25,18 @@ WITHHELD = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 
 @dataclass(frozen=True)
 class DaemonStatus:
-    """state: running, starting, stopped. started_at: epoch seconds. gateway: its URL; gateway_pid None when down."""
+    """How the daemon is.
+
+    state: running, starting, stopped. started_at: epoch seconds. gateway: its URL; gateway_pid None when down. metrics:
+    for Prometheus, None for none.
+    """
 
     state: str
     pid: int | None
     started_at: float | None
     gateway: str
     gateway_pid: int | None
+    metrics: str | None
     home: str
     endpoints: int
     replicas: int
@@ -168,11 +173,17 @@ def get_status(session: Session) -> DaemonStatus:
         started_at=row.started_at if row and process else None,
         gateway=f"http://{session.gateway_address}",
         gateway_pid=envoy.pid if envoy and is_envoy_alive else None,
+        metrics=_metrics_url(session),
         home=str(session.settings.home),
         endpoints=len(endpoints.list_endpoints(session.store)),
         replicas=len(running),
         memory_bytes=_memory(process.pid) if process else 0,
     )
+
+
+def _metrics_url(session: Session) -> str | None:
+    port = session.store.get_meta("metrics_port")
+    return f"http://127.0.0.1:{port}/metrics" if port and port != "0" else None
 
 
 def _memory(pid: int) -> int:

@@ -119,7 +119,7 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
             "tags": read_map(spec, "tags"),
             "model": _asset_text("model", plan.get("model"), endpoint) or spec.get("model"),
             "environment": _asset_text("environment", plan.get("environment"), endpoint) or spec.get("environment"),
-            "properties": {**read_map(spec, "properties"), "mlctl.python": plan.get("python_version")},
+            "properties": _describe_interpreter(read_map(spec, "properties"), plan),
             "provisioning_state": deployment.state,
             "creation_context": creation_context(
                 deployment.created_at, deployment.created_by, deployment.modified_at, deployment.modified_by
@@ -127,6 +127,13 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
             "resourceGroup": endpoint.resource_group,
         }
     )
+
+
+def _describe_interpreter(properties: Mapping[str, Any], plan: Mapping[str, Any]) -> Document:
+    """Return a deployment's properties with what its replicas run in, and how that differs from what was asked for."""
+    kept = {key: value for key, value in properties.items() if key != "mlctl.drift"}
+    drift: Sequence[str] = plan.get("drift") or ()
+    return {**kept, "mlctl.python": plan.get("python_version")} | ({"mlctl.drift": "; ".join(drift)} if drift else {})
 
 
 def deployment_list_row(deployment: DeploymentRow, endpoint: EndpointRow) -> Document:

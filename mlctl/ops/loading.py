@@ -37,13 +37,14 @@ class Loaded:
     """A checked document.
 
     folder: what relative paths start from. from_file: the fields that a file brought; their paths are read anew.
-    changed: the fields that differ from what the deployment had.
+    changed: the fields that differ from what the deployment had. file: where it was read from.
     """
 
     spec: dict[str, Any]
     folder: Path
     from_file: frozenset[str]
     changed: frozenset[str]
+    file: Path | None = None
 
     def brings(self, field: str) -> bool:
         """Say whether this command had something to say about a field."""
@@ -120,7 +121,7 @@ def load_deployment(file: Path, *, overrides: Sequence[str] = (), options: Mappi
     """Load a deployment."""
     entity = load(file, deployment_class, overrides=overrides, options=options)
     given = frozenset(entity.model_fields_set)
-    return Loaded(entity.to_document(), file.absolute().parent, given, given)
+    return Loaded(entity.to_document(), file.absolute().parent, given, given, file)
 
 
 def update_deployment(
@@ -147,7 +148,7 @@ def update_deployment(
     document = document.replace_data(changed)
     spec = parse_checked(document, deployment_class(changed)).to_document()
     differing = frozenset(key for key in {*spec, *row.spec} if spec.get(key) != row.spec.get(key))
-    return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing)
+    return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing, file)
 
 
 def _generic_update(base: Mapping[str, Any], operations: Sequence[Operation], forces_text: bool) -> dict[str, Any]:

@@ -6,7 +6,6 @@ A plan never changes once it is written: what it names is kept by content hash.
 from __future__ import annotations
 
 import ast
-import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from mlctl.entities.references import parse_reference
 from mlctl.errors import InvalidInput, NotFound, Problem
+from mlctl.ops import environments
 from mlctl.ops.documents import CODE_ID_PATTERN
 from mlctl.ops.loading import Loaded
 from mlctl.ops.session import Session
@@ -21,6 +21,9 @@ from mlctl.registry import artifacts, assets
 from mlctl.registry.artifacts import Artifact
 from mlctl.registry.assets import Asset
 from mlctl.registry.deployments import DeploymentRow
+from mlctl.runtimes import environments as runtime_environments
+from mlctl.runtimes.environments import Interpreter, own_interpreter
+from mlctl.runtimes.process import can_isolate_network
 
 Plan = dict[str, Any]
 REMOTE = ("azureml://", "http://", "https://", "wasbs://", "abfss://", "runs:/")
@@ -30,40 +33,67 @@ def resolve(session: Session, loaded: Loaded, *, checks_script: bool = True, bas
     """Copy in what the document points to and return the plan; parts that the command did not bring keep `base`'s."""
     kept: Mapping[str, Any] = base.plan if base else {}
     spec = loaded.spec
+    _refuse_open_network(session, spec)
     code = spec.get("code_configuration")
     if not code:
         raise InvalidInput(
             f"deployment {spec['name']} has no code_configuration: without a scoring script it cannot be served yet",
             hint="add code_configuration: {code: ./src, scoring_script: score.py}",
         )
+    # First all that can go wrong without having changed anything: the environment takes longest.
+    folder = _find_code(session, loaded, checks_script, base)
+    _check_model(session, loaded)
+    environment = _Environment(session, loaded, base)
     plan = {
-        "python": sys.executable,
-        "python_version": platform.python_version(),
+        "python": str(environment.interpreter.python),
+        "python_version": environment.interpreter.version,
         "entry_script": code["scoring_script"],
-        "code": _resolve_code(session, loaded, checks_script, base),
+        "code": _keep_code(session, folder),
         "model": _resolve_model(session, loaded) if base is None or loaded.brings("model") else kept.get("model"),
-        "environment": _resolve_environment(session, loaded)
-        if base is None or loaded.brings("environment")
-        else kept.get("environment"),
+        "environment": environment.register(),
     }
-    _tell(session, plan)
+    drift = environment.interpreter.drift
+    if drift:
+        plan["drift"] = list(drift)
+    if drift and list(drift) != kept.get("drift"):
+        session.on_notice(f"{environment.label}: {'; '.join(drift)}")
+    _tell(session, plan, environment.interpreter)
     return plan
 
 
-def _tell(session: Session, plan: Plan) -> None:
+def _refuse_open_network(session: Session, spec: Mapping[str, Any]) -> None:
+    """A replica that must not reach the network is started without one or not at all."""
+    if spec.get("egress_public_network_access") == "disabled" and not can_isolate_network(session.environ):
+        raise InvalidInput(
+            f"egress_public_network_access: disabled cannot be kept for {spec['name']}: this user may not make network"
+            " namespaces here",
+            hint="run mlctl as root or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1), or take "
+            "containers once they are there; left out, the deployment is started with the network",
+        )
+
+
+def _tell(session: Session, plan: Plan, interpreter: Interpreter) -> None:
     environment, model = plan["environment"], plan["model"]
     name = (
         f"{environment['name']}:{environment['version']} · "
         if environment and "Anonymous" not in environment["name"]
         else ""
     )
-    session.watcher.step("environment", f"{name}mlctl's own Python {plan['python_version']}")
+    session.watcher.step("environment", f"{name}{_describe(interpreter)}")
     for kind, part in (("model", model), ("code", plan["code"])):
         stored = artifacts.find_artifact(session.store, session.settings.artifacts, part["hash"]) if part else None
         if part and stored:
             name = f"{part['name']}:{part['version']}" if kind == "model" and len(part["name"]) < 32 else stored.name
             files = f"{stored.files:,} file" + ("" if stored.files == 1 else "s")
             session.watcher.step(kind, f"{name} · {files} · {show_size(stored.size_bytes)} · sha256:{stored.hash[:8]}")
+
+
+def _describe(interpreter: Interpreter) -> str:
+    if interpreter.is_own:
+        return f"mlctl's own Python {interpreter.version}"
+    packages = f"{interpreter.packages} package" + ("" if interpreter.packages == 1 else "s")
+    origin = "cached" if interpreter.built_s is None else f"built {interpreter.built_s:.1f} s"
+    return f"{packages} · Python {interpreter.version} · {origin}"
 
 
 def show_size(size_bytes: int) -> str:
@@ -75,7 +105,8 @@ def show_size(size_bytes: int) -> str:
     return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
 
 
-def _resolve_code(session: Session, loaded: Loaded, checks_script: bool, base: DeploymentRow | None) -> Plan:
+def _find_code(session: Session, loaded: Loaded, checks_script: bool, base: DeploymentRow | None) -> Artifact | Path:
+    """Return the code: stored already, or the folder that is to be copied."""
     code = loaded.spec["code_configuration"]
     stored = _stored_code(session, loaded, base)
     folder = stored.path / stored.name if stored else _local_path(loaded, code["code"], "code_configuration.code")
@@ -83,7 +114,12 @@ def _resolve_code(session: Session, loaded: Loaded, checks_script: bool, base: D
         raise InvalidInput(f"code_configuration.code: {folder} is not a folder", hint=f"ls {folder.parent}")
     if checks_script:
         _check_script(folder, code["scoring_script"])
-    stored = stored or artifacts.store_artifact(session.store, session.settings.artifacts, folder)
+    return stored or folder
+
+
+def _keep_code(session: Session, code: Artifact | Path) -> Plan:
+    is_stored = isinstance(code, Artifact)
+    stored = code if is_stored else artifacts.store_artifact(session.store, session.settings.artifacts, code)
     return {"hash": stored.hash, "name": stored.name}
 
 
@@ -126,6 +162,14 @@ def _check_script(folder: Path, script: str) -> None:
         raise InvalidInput(f"{path}: 1 problem, nothing was changed", problems=[problem]) from error
 
 
+def _check_model(session: Session, loaded: Loaded) -> None:
+    model = loaded.spec.get("model") if loaded.brings("model") else None
+    if isinstance(model, str):
+        find_asset(session, "model", model)
+    elif model is not None:
+        _local_path(loaded, model["path"], "model.path")
+
+
 def _resolve_model(session: Session, loaded: Loaded) -> Plan | None:
     model = loaded.spec.get("model")
     if model is None:
@@ -140,15 +184,52 @@ def _resolve_model(session: Session, loaded: Loaded) -> Plan | None:
     return {"workspace": asset.workspace, "name": asset.name, "version": asset.version, "hash": stored.hash}
 
 
-def _resolve_environment(session: Session, loaded: Loaded) -> Plan | None:
-    environment = loaded.spec.get("environment")
-    if environment is None:
+class _Environment:
+    """A deployment's environment on its way to the plan: found and built, then registered."""
+
+    def __init__(self, session: Session, loaded: Loaded, base: DeploymentRow | None) -> None:
+        self._session = session
+        self._kept: Plan | None = None
+        self._asset: Asset | None = None
+        self._spec: dict[str, Any] | None = None
+        self.label = "the deployment's environment"
+        is_kept = base is not None and not loaded.brings("environment")
+        self._kept = base.plan.get("environment") if base and is_kept else None
+        known = _find_interpreter(base.plan) if base and is_kept else None
+        self.interpreter = known or self._ensure(loaded)
+
+    def _ensure(self, loaded: Loaded) -> Interpreter:
+        given = loaded.spec.get("environment")
+        if self._kept is not None:
+            self._asset = assets.get_asset(self._session.store, kind="environment", **self._kept)
+        elif isinstance(given, str):
+            self._asset = find_asset(self._session, "environment", given)
+        elif given is not None:
+            source = environments.read_inline(given, loaded.folder, loaded.file)
+            self._spec, self.label = source.spec, source.label
+            return environments.ensure(self._session, source)
+        if self._asset is None:
+            return own_interpreter()
+        source = environments.read_registered(self._asset)
+        self.label = source.label
+        return environments.ensure(self._session, source)
+
+    def register(self) -> Plan | None:
+        """Register an inline environment; return how the plan names it, None without one."""
+        if self._spec is not None:
+            self._asset = register(self._session, "environment", self._spec, None, anonymous=None)
+        if self._asset is None:
+            return self._kept
+        return {"workspace": self._asset.workspace, "name": self._asset.name, "version": self._asset.version}
+
+
+def _find_interpreter(plan: Plan) -> Interpreter | None:
+    """Return the interpreter that a plan names, if it is still there and still one of this mlctl's."""
+    python = Path(plan["python"])
+    is_own = python == Path(sys.executable)
+    if not is_own and (runtime_environments.find_environment(python) is None or not python.exists()):
         return None
-    if isinstance(environment, str):
-        asset = find_asset(session, "environment", environment)
-    else:
-        asset = register(session, "environment", inline_conda_file(environment, loaded.folder), None, anonymous=None)
-    return {"workspace": asset.workspace, "name": asset.name, "version": asset.version}
+    return Interpreter(python, plan["python_version"], tuple(plan.get("drift", ())), is_own=is_own)
 
 
 def register(
@@ -173,13 +254,8 @@ def register(
 
 
 def inline_conda_file(environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the environment with the content of its conda file in place of the path."""
-    from mlctl.ops.loading import read_document
-
-    conda = environment.get("conda_file")
-    if not isinstance(conda, str):
-        return dict(environment)
-    return {**environment, "conda_file": read_document(folder / conda).data}
+    """Return the environment with the content of its conda file, and of requirement files, in place of the paths."""
+    return environments.read_inline(environment, folder).spec
 
 
 def find_asset(session: Session, kind: str, text: str) -> Asset:

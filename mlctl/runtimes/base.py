@@ -13,6 +13,7 @@ class ReplicaOrder:
     """Everything needed to start one replica.
 
     app_root: the code folder; entry_script: path of the script inside it. model_dir: None without a model.
+    has_network: False: it must not reach anything, and is reached by its socket alone.
     """
 
     id: str
@@ -28,6 +29,7 @@ class ReplicaOrder:
     max_queue_wait_ms: int
     run_threads: int
     is_azure_exact: bool
+    has_network: bool
     work_dir: Path
     log_file: Path
     failure_file: Path

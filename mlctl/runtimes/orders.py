@@ -40,6 +40,7 @@ def make_order(
         max_queue_wait_ms=request.get("max_queue_wait_ms", DEFAULT_QUEUE_WAIT_MS),
         run_threads=int(properties.get("mlctl.run_threads") or 1),
         is_azure_exact=str(properties.get("mlctl.azure_exact", "")).lower() == "true",
+        has_network=spec.get("egress_public_network_access") != "disabled",
         work_dir=mount.work_dir,
         log_file=log_file,
         failure_file=failure_file,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from mlctl.errors import BackendUnavailable
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
-from mlctl.runtimes.processes import ProcessId, find_labelled, is_running, kill_session, send_signal, spawn
+from mlctl.runtimes.environments import find_environment, start_words
+from mlctl.runtimes.processes import ProcessId, find_labelled, is_running, kill_session, run_quietly, send_signal, spawn
 
 BACKLOG = 2048
 # What a replica may see of the environment that the daemon was started in.
@@ -49,7 +51,8 @@ class ProcessRuntime:
 
     def _arguments(self, order: ReplicaOrder, descriptor: int) -> list[str]:
         words: list[str] = [
-            *(str(order.python), "-P", "-m", "mlctl.scoring", "--fd", str(descriptor)),
+            *(() if order.has_network else isolation_prefix()),
+            *(*start_words(order.python), "--fd", str(descriptor)),
             *("--registry", self._label, "--replica", order.id),
             *("--endpoint", order.endpoint, "--deployment", order.deployment),
             *("--max-concurrent", str(order.max_concurrent), "--max-queue-wait-ms", str(order.max_queue_wait_ms)),
@@ -66,6 +69,8 @@ class ProcessRuntime:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
         }
+        if find_environment(order.python) is not None:
+            own["PATH"] = f"{order.python.parent}{os.pathsep}{self._environ.get('PATH', os.defpath)}"
         if order.model_dir is not None:
             own["AZUREML_MODEL_DIR"] = str(order.model_dir)
         return {**self._environ, **own, **order.environment_variables}
@@ -92,6 +97,22 @@ class ProcessRuntime:
         return [
             ReplicaHandle("", found.pid, found.start_ticks) for found in find_labelled("mlctl.scoring", self._label)
         ]
+
+
+def isolation_prefix() -> tuple[str, ...]:
+    """Return what starts a program in a network namespace of its own, in which there is nothing to reach."""
+    if os.geteuid() == 0:
+        return ("unshare", "--net", "--")
+    # Who is not root may do so as root of a user namespace of its own, where the system allows that.
+    return ("unshare", "--map-root-user", "--net", "--")
+
+
+def can_isolate_network(environ: Mapping[str, str]) -> bool:
+    """Say whether a replica without network can be started here, by trying it."""
+    path = environ.get("PATH", os.defpath)
+    if shutil.which("unshare", path=path) is None:
+        return False
+    return run_quietly([*isolation_prefix(), "true"], env={"PATH": path}) == 0
 
 
 def _listen(path: Path) -> socket.socket:

@@ -68,6 +68,17 @@ def spawn(
     return ProcessId(child.pid, read_start_ticks(child.pid) or 0)
 
 
+def run_quietly(argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float = 10.0) -> int:
+    """Run a short program with no input and no output; return its exit code, 127 when it cannot be run at all."""
+    quiet = subprocess.DEVNULL
+    try:
+        return subprocess.run(
+            list(argv), env=dict(env), stdin=quiet, stdout=quiet, stderr=quiet, timeout=timeout_s, check=False
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return 127
+
+
 def forbid_new_privileges() -> None:
     """Make it impossible for this process and all it starts to gain privileges (setuid programs do nothing)."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -87,9 +98,11 @@ def read_start_ticks(pid: int) -> int | None:
 
 
 def is_running(process: ProcessId) -> bool:
-    """Say whether this very process runs."""
-    reap(process.pid)
-    return read_start_ticks(process.pid) == process.start_ticks
+    """Say whether this very process runs; an ended child is reaped on the way."""
+    is_alive = read_start_ticks(process.pid) == process.start_ticks
+    if not is_alive:
+        reap(process.pid)
+    return is_alive
 
 
 def reap(pid: int) -> int | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mlctl.scoring.v1_shim import install_shim
+
 _logger = logging.getLogger("azmlinfsrv.user_script")
 _HEADERS = "request_headers"
 _REFUSED_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -37,6 +39,7 @@ def load_script(app_root: Path, entry_script: str | None, source_directory: str 
 
     The folders go to the end of sys.path: installed packages win over files beside the script.
     """
+    install_shim()
     sys.path.append(str(app_root))
     if source_directory:
         sys.path.append(str(app_root / source_directory))

@@ -1,6 +1,7 @@
 """What every runtime must do. A new one is added to RUNTIMES and has to pass as it stands."""
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from mlctl import unix_http
 from mlctl.errors import BackendUnavailable
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder, Runtime
-from mlctl.runtimes.process import ProcessRuntime
+from mlctl.runtimes.process import ProcessRuntime, can_isolate_network
 from tests.waiting import wait_until
 
 SCRIPT = """
@@ -53,6 +54,7 @@ def make_order(folder: Path, **changes: Any) -> ReplicaOrder:
         "max_queue_wait_ms": 500,
         "run_threads": 1,
         "is_azure_exact": False,
+        "has_network": True,
         "work_dir": folder / "work",
         "log_file": folder / "replica.log",
         "failure_file": folder / "failure.json",
@@ -110,6 +112,33 @@ def test_a_second_replica_takes_the_socket_over(runtime: Runtime, order: Replica
     assert score(order).status == 200
     runtime.kill(second)
     wait_until(lambda: not runtime.is_alive(second))
+
+
+def test_a_replica_without_network_scores_and_reaches_nothing(runtime: Runtime, tmp_path: Path):
+    if not can_isolate_network(os.environ):
+        pytest.skip("this machine lets nobody make a network namespace")
+    script = """
+import json, socket
+def init(): pass
+def run(raw_data):
+    try:
+        socket.create_connection(("127.0.0.1", json.loads(raw_data)["port"]), timeout=2).close()
+    except OSError as error:
+        return {"reached": False, "why": str(error)}
+    return {"reached": True}
+"""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "score.py").write_text(script)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        body = f'{{"port": {server.getsockname()[1]}}}'.encode()
+        for has_network in (True, False):
+            order = make_order(tmp_path, id=f"blue-{os.getpid()}-net-{has_network}", has_network=has_network)
+            handle = runtime.start(order)
+            answer = unix_http.request(str(order.socket), "POST", "/score", body=body, timeout_s=20).body
+            assert (b'"reached": true' in answer) is has_network
+            assert runtime.find(order.id) == handle
+            runtime.kill(handle)
+            wait_until(lambda handle=handle: not runtime.is_alive(handle))
 
 
 def test_what_cannot_be_started_is_told_and_leaves_nothing(runtime: Runtime, order: ReplicaOrder):

@@ -91,3 +91,11 @@ def test_a_replica_leaves_while_requests_come_and_none_is_lost(front: Front, blu
         assert len(green.received) == count
     assert load.bad == []
     assert Path(green.path).exists()
+
+
+def test_a_replica_is_not_passed_over_for_what_it_answers(front: Front, blue: Replica, green: Replica):
+    green.status = 500
+    front.gateway.publish(make_routes(make_backend("blue", [blue.path, green.path])))
+    answers = [front.send().status for _ in range(200)]
+    # By chance alone it gets about half, to the last request.
+    assert answers[-100:].count(500) > 20
