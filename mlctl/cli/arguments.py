@@ -39,6 +39,7 @@ OWN: Mapping[str, tuple[Flag, ...]] = {
     "deployment": (
         ("--timeout", (), "string"),
         ("--lines", ("-l",), "int"),
+        ("--follow", (), "flag"),
         ("--request-file", ("-r",), "path"),
         ("--junit", (), "path"),
     ),

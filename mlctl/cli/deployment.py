@@ -33,7 +33,7 @@ from mlctl.cli.options import (
     is_true,
 )
 from mlctl.cli.state import current
-from mlctl.ops import deployments, trial
+from mlctl.ops import deployments, logs, trial
 
 app = typer.Typer(
     help="Deployments: a model and its scoring script, served by replicas.", rich_markup_mode=None, add_completion=False
@@ -165,6 +165,7 @@ def get_logs(
     container: Annotated[
         str, typer.Option("--container", "-c", help="inference-server or storage-initializer.")
     ] = "inference-server",
+    follow: Annotated[bool, typer.Option("--follow", help="Go on printing what is added, until Ctrl-C.")] = False,
     local: Local = "false",
 ) -> None:
     """Print what a deployment's newest replica wrote.
@@ -172,6 +173,10 @@ def get_logs(
     Example: mlctl deployment get-logs -n blue -e fraud-endpoint --lines 50
     """
     state = current()
+    if follow:
+        for part in logs.follow(state.session, endpoint=endpoint_name, name=name, lines=lines):
+            state.emit_part(part)
+        return
     text = deployments.get_logs(state.session, endpoint=endpoint_name, name=name, lines=lines, container=container)
     state.emit_text(text)
 

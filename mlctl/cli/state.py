@@ -60,6 +60,12 @@ class State:
         sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
         sys.stdout.flush()
 
+    def emit_part(self, text: str) -> None:
+        """Print a part of a text that goes on."""
+        self.finish()
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def confirm(self, question: str, *, is_sure: bool) -> None:
         """Ask before something is lost, unless told not to; without a terminal refuse, as az does."""
         if is_sure:

@@ -210,8 +210,8 @@ def _parse(source: Source, conda: Mapping[str, Any]) -> CondaFile:
 def _explain(source: Source, requirements: Sequence[Entry], reason: str) -> EnvironmentFailed:
     """Tell uv's reason, and show the lines that ask for what it names."""
     problems = [source.locate(entry.path, entry.text) for entry in requirements if _is_named(entry.text, reason)]
-    needs = [need for need in environments.list_needs([entry.text for entry in requirements]) if need in reason]
-    hint = f"{', '.join(needs)}: asked for by mlctl's scoring server, not by you" if needs else ""
+    needs = [name for name in environments.NEEDS if _is_named(name, reason)]
+    hint = f"mlctl's scoring server asks for {', '.join(needs)}, too" if needs else ""
     return EnvironmentFailed(
         f"{source.label} cannot be built, nothing was changed: {reason}", hint=hint, problems=problems
     )

@@ -202,7 +202,7 @@ class _Build:
         except EnvironmentFailed as error:
             if not any(re.search(rf"\b{name}\b", error.message) for name in NEEDS):
                 raise
-            self._install_with(_list_bounds(pinned))
+            self._install_with([*_list_bounds().values()])
 
     def _install_with(self, needs: Sequence[str]) -> None:
         file = self._draft / "requirements.txt"
@@ -245,14 +245,14 @@ def _find_uv() -> str:
 
 def list_needs(requirements: Sequence[str]) -> list[str]:
     """Return what the scoring server needs, in the versions that it was tried with; the user's own pins go first."""
-    named = {read_name(text) for text in requirements}
-    return [name if name in named else f"{name}=={metadata.version(name)}" for name in NEEDS]
+    named, bounds = {read_name(text) for text in requirements}, _list_bounds()
+    return [bounds[name] if name in named else f"{name}=={metadata.version(name)}" for name in NEEDS]
 
 
-def _list_bounds(needs: Sequence[str]) -> list[str]:
-    """Return the needs as mlctl itself declares them: `uvicorn>=0.38`."""
-    names = {read_name(need) for need in needs}
-    return [text for text in metadata.requires("mlctl") or () if read_name(text) in names]
+def _list_bounds() -> dict[str, str]:
+    """Return what the scoring server can do with, as mlctl itself declares it: `uvicorn>=0.38`."""
+    declared = {read_name(text): text for text in metadata.requires("mlctl") or ()}
+    return {name: declared.get(name, name) for name in NEEDS}
 
 
 def read_reason(output: str) -> str:

@@ -60,7 +60,7 @@ def write_conda(machine: Machine, *dependencies: Any, name: str = "conda.yml") -
 def write_red(machine: Machine, script: str = TELL, **document: Any) -> str:
     machine.write_script(script, folder="red")
     code = {"code": "./red", "scoring_script": "score.py"}
-    return machine.write_deployment("red", **{"code_configuration": code, **document})
+    return machine.write_deployment("red", code_configuration=code, **document)
 
 
 def score(machine: Machine) -> Any:

@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 NAME = ("-n", "fraud-endpoint")
-MOMENTS = 5
+MOMENTS = 20
 ENVOY_GAP_S = 0.5
 
 

@@ -1,6 +1,7 @@
 """From nothing to a served model, and what each command prints on the way."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -122,6 +123,20 @@ def test_get_logs_takes_lines_and_container(served: Machine):
     assert len(served.ok("deployment", "get-logs", *name, "--lines", "1").out.splitlines()) == 1
     assert served.ok("deployment", "get-logs", *name, "-c", "storage-initializer").out
     assert served.run("deployment", "get-logs", *name, "-c", "other").code == 1
+
+
+def test_followed_logs_go_on_until_the_interrupt(served: Machine):
+    words = [sys.executable, "-m", "mlctl.cli.main", "deployment", "get-logs", "-n", "blue", "-e", "fraud-endpoint"]
+    with subprocess.Popen([*words, "--follow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        lines = iter(following.stdout.readline, "")
+        assert any("ready for serving traffic" in line for line in lines)
+        served.score({"x": 1})
+        assert any("POST /score 200" in line for line in lines)
+        following.send_signal(signal.SIGINT)
+        _, errors = following.communicate(timeout=20)
+    assert following.returncode == 130
+    assert "Traceback" not in errors
 
 
 def test_a_command_in_a_substitution_returns_although_it_starts_the_daemon(machine: Machine):

@@ -30,9 +30,9 @@ from tests.waiting import wait_until
 SIX = Recipe(requirements=("six",))
 
 
-def ensure(home: Path, recipe: Recipe, waits: list[str] | None = None, **environ: str) -> Interpreter:
+def ensure(home: Path, recipe: Recipe, waits: list[str] | None = None, **changes: str) -> Interpreter:
     waits = [] if waits is None else waits
-    return ensure_environment(home, recipe, dict(os.environ) | environ, on_wait=waits.append)
+    return ensure_environment(home, recipe, dict(os.environ) | changes, on_wait=waits.append)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,12 @@ def test_a_pin_of_the_model_wins_over_ours(tmp_path: Path):
     assert version != metadata.version("uvicorn")
 
 
+def test_a_pin_that_the_scoring_server_cannot_do_with_is_refused(tmp_path: Path):
+    assert environments.list_needs(["uvicorn==0.50", "six"])[0].startswith("uvicorn>=")
+    with pytest.raises(EnvironmentFailed, match=r"uvicorn<0\.1"):
+        ensure(tmp_path, Recipe(requirements=("uvicorn<0.1",)))
+
+
 def test_links_are_found_as_pip_finds_them_and_another_index_is_another_environment(tmp_path: Path):
     make_wheel(tmp_path / "one", "mlctl_test_links", "1.0")
     make_wheel(tmp_path / "two", "mlctl_test_links", "2.0")
@@ -179,20 +185,18 @@ def test_links_are_found_as_pip_finds_them_and_another_index_is_another_environm
 def test_a_python_that_is_not_here_is_drift_until_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fake = tmp_path / "bin"
     fake.mkdir()
-    path = f"{fake}{os.pathsep}{os.environ['PATH']}"
     own = environments.own_interpreter()
     asked = Recipe("==3.40.*", ("pytest",))
-    environ = {"PATH": path, "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path / "none")}
     monkeypatch.setattr(environments.pythons, "list_candidates", lambda _: sorted(fake.iterdir()))  # pyright: ignore
-    found = ensure(tmp_path / "home", asked, **environ)
+    found = ensure(tmp_path / "home", asked)
     assert (found.python, found.is_own) == (own.python, True)
     assert found.drift == (f"Python 3.40 is not on this machine: {own.version} is used",)
-    old = ensure(tmp_path / "home", Recipe("==3.8.*", ("pytest",)), **environ)
+    old = ensure(tmp_path / "home", Recipe("==3.8.*", ("pytest",)))
     assert old.drift == (f"Python 3.8 is too old, 3.10 is needed: {own.version} is used",)
     make_python(fake, "3.40.1")
     with pytest.raises(EnvironmentFailed):
         # It is taken, and no Python at all.
-        ensure(tmp_path / "home", asked, **environ)
+        ensure(tmp_path / "home", asked)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path):
