@@ -12,7 +12,6 @@ from mlctl.ops.session import Session
 from mlctl.registry import deployments as rows
 from mlctl.registry import endpoints
 
-
 POLL_S = 0.2
 
 
