@@ -36,13 +36,13 @@ def prune(
         typer.Option("--older-than", help="Minutes: what was stored since is kept, a command may be using it.", min=0),
     ] = 60,
 ) -> None:
-    """Remove the copies that no model, environment, deployment or mount needs.
+    """Remove the copies that no model, environment, deployment or mount needs, and venvs that no deployment runs in.
 
     Example: mlctl artifacts prune --dry-run
     """
     state = current()
     if not dry_run:
         planned = artifacts.prune(state.session, older_than_s=older_than * 60, is_dry_run=True)
-        state.confirm(render.ask_to_prune(planned), is_sure=yes or not planned.copies)
+        state.confirm(render.ask_to_prune(planned), is_sure=yes or not (planned.copies or planned.environments))
     pruned = artifacts.prune(state.session, older_than_s=older_than * 60, is_dry_run=dry_run)
     state.emit(render.list_pruned(pruned), lambda: render.show_pruned(pruned))

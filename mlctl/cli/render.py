@@ -133,6 +133,9 @@ def show_deployment(result: DeploymentResult) -> None:
     for key in ("provisioning_state", "instance_count", "instance_type", "model", "environment", "description"):
         if document.get(key) is not None:
             table.add_row(key, _short(document[key]))
+    drift = document["properties"].get("mlctl.drift")
+    if drift:
+        table.add_row(f"{NOTE} drift", drift)
     for key in ("code_configuration", "request_settings", "environment_variables", "tags"):
         if document.get(key):
             table.add_row(key, ", ".join(f"{name}: {_short(value)}" for name, value in document[key].items()))
@@ -252,13 +255,19 @@ def show_artifacts(found: Sequence[ArtifactUse]) -> None:
 
 def ask_to_prune(planned: Pruned) -> str:
     """Return the question before copies are removed."""
-    return f"Remove {_count(len(planned.copies), 'copy', 'copies')} ({_show_size(planned.freed_bytes)})?"
+    return f"Remove {_name_pruned(planned)} ({_show_size(planned.freed_bytes)})?"
+
+
+def _name_pruned(pruned: Pruned) -> str:
+    copies, built = _count(len(pruned.copies), "copy", "copies"), _count(len(pruned.environments), "environment")
+    return f"{copies} and {built}" if pruned.environments else copies
 
 
 def list_pruned(pruned: Pruned) -> dict[str, Any]:
     """Return what was removed, for programs."""
     return {
         "removed": [_describe_copy(copy) for copy in pruned.copies],
+        "removed_environments": [found.path.name for found in pruned.environments],
         "freed_bytes": pruned.freed_bytes,
         "kept_as_too_young": pruned.too_young,
         "dry_run": pruned.is_dry_run,
@@ -268,8 +277,7 @@ def list_pruned(pruned: Pruned) -> dict[str, Any]:
 def show_pruned(pruned: Pruned) -> None:
     """Say how much was freed."""
     verb = "would remove" if pruned.is_dry_run else "removed"
-    what = _count(len(pruned.copies), "copy", "copies")
-    say(f"{verb} {what} that nothing needs, {_show_size(pruned.freed_bytes)}")
+    say(f"{verb} {_name_pruned(pruned)} that nothing needs, {_show_size(pruned.freed_bytes)}")
     if pruned.too_young:
         kept = _count(pruned.too_young, "copy", "copies")
         say(f"kept {kept} stored just now   take them too: mlctl artifacts prune --older-than 0")

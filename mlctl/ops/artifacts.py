@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, assets, deployments, endpoints
 from mlctl.registry.artifacts import StoredCopy
+from mlctl.runtimes import environments
+from mlctl.runtimes.environments import BuiltEnvironment
 
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -25,16 +28,20 @@ class ArtifactUse:
 
 @dataclass(frozen=True)
 class Pruned:
-    """Copies that nobody needs, removed or (is_dry_run) to be removed; too_young: kept, they were stored just now."""
+    """Copies and environments that nobody needs, removed or (is_dry_run) to be removed.
+
+    too_young: how many copies were kept because they were stored just now.
+    """
 
     copies: tuple[StoredCopy, ...]
+    environments: tuple[BuiltEnvironment, ...]
     too_young: int
     is_dry_run: bool
 
     @property
     def freed_bytes(self) -> int:
         """What their files take."""
-        return sum(copy.size_bytes for copy in self.copies)
+        return sum(part.size_bytes for part in (*self.copies, *self.environments))
 
 
 def list_all(session: Session) -> list[ArtifactUse]:
@@ -45,7 +52,7 @@ def list_all(session: Session) -> list[ArtifactUse]:
 
 
 def prune(session: Session, *, older_than_s: float, is_dry_run: bool = False) -> Pruned:
-    """Remove the copies that no asset, generation or mount needs.
+    """Remove the copies that no asset, generation or mount needs, and the environments that no generation runs in.
 
     older_than_s: copies that were stored since are kept: a command may be about to write down that it needs them.
     """
@@ -56,9 +63,27 @@ def prune(session: Session, *, older_than_s: float, is_dry_run: bool = False) ->
         chosen = tuple(copy for copy in unused if copy.stored_at <= border)
         if not is_dry_run:
             artifacts.forget_copies(store, folder, [copy.hash for copy in chosen])
+        built = _list_unused_environments(session, border)
+        if not is_dry_run:
+            for environment in built:
+                environments.remove_built(environment)
     if not is_dry_run:
         artifacts.sweep(folder)
-    return Pruned(chosen, len(unused) - len(chosen), is_dry_run)
+    return Pruned(chosen, built, len(unused) - len(chosen), is_dry_run)
+
+
+def _list_unused_environments(session: Session, border: float) -> tuple[BuiltEnvironment, ...]:
+    used = {Path(plan["python"]).parents[1] for _, plan in _list_plans(session) if "python" in plan}
+    built = environments.list_built(session.settings.home)
+    return tuple(found for found in built if found.path not in used and found.used_at <= border)
+
+
+def _list_plans(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what each generation was resolved to, with the name of its deployment."""
+    for endpoint in endpoints.list_endpoints(session.store):
+        for row in deployments.list_deployments(session.store, endpoint.name):
+            for generation in deployments.list_generations(session.store, endpoint.name, row.name).values():
+                yield f"{endpoint.name}/{row.name}", generation.plan
 
 
 def _collect_uses(session: Session) -> dict[str, list[str]]:
@@ -80,11 +105,9 @@ def _list_generations(session: Session) -> Iterator[tuple[str, str]]:
     """Read every hash that a plan holds, whatever it stands for."""
     import json
 
-    for endpoint in endpoints.list_endpoints(session.store):
-        for row in deployments.list_deployments(session.store, endpoint.name):
-            for generation in deployments.list_generations(session.store, endpoint.name, row.name).values():
-                for digest in _HASH.findall(json.dumps(generation.plan)):
-                    yield digest, f"deployment {endpoint.name}/{row.name}"
+    for name, plan in _list_plans(session):
+        for digest in _HASH.findall(json.dumps(plan)):
+            yield digest, f"deployment {name}"
 
 
 def _list_mounts(session: Session) -> Iterator[tuple[str, str]]:

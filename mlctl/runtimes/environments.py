@@ -157,6 +157,8 @@ class _Build:
             return None
         if not python.exists():
             return None
+        # So that it is not pruned before the command has written down that it needs it.
+        os.utime(self._target / MARKER)
         return Interpreter(python, marker["version"], tuple(marker["drift"]), marker["packages"])
 
     @contextlib.contextmanager
@@ -305,3 +307,30 @@ def _digest_tree(path: Path) -> str:
             found = file.stat()
             digest.update(f"{file}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class BuiltEnvironment:
+    """A venv that was built; used_at: when a command last asked for it, in epoch seconds."""
+
+    path: Path
+    size_bytes: int
+    used_at: float
+
+
+def list_built(home: Path) -> list[BuiltEnvironment]:
+    """Return the environments of a registry, by path."""
+    found = [marker.parent for marker in sorted((home / FOLDER).glob(f"*/{MARKER}"))]
+    return [BuiltEnvironment(path, _measure(path), (path / MARKER).stat().st_mtime) for path in found]
+
+
+def remove_built(environment: BuiltEnvironment) -> None:
+    """Remove an environment; whoever asks for it next builds it anew."""
+    gone = environment.path.with_name(f"{GONE}{environment.path.name}")
+    environment.path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+    environment.path.with_name(f".lock-{environment.path.name}").unlink(missing_ok=True)
+
+
+def _measure(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

@@ -200,3 +200,14 @@ def test_a_script_of_the_v1_sdk_finds_its_model(served: Machine):
     assert "ModelNotFoundException" in ran.err
     assert "which holds: fraud-model:3" in ran.err
     served.ok("deployment", "delete", *RED, "--yes")
+
+
+def test_an_environment_that_nothing_runs_in_is_pruned(served: Machine):
+    conda = write_conda(served, "python=3.11", {"pip": ["six==1.17.0"]}, name="pruned.yml")
+    served.ok("deployment", "create", "-f", write_red(served, environment={"image": IMAGE, "conda_file": conda.name}))
+    prune = ("artifacts", "prune", "--older-than", "0", "--yes")
+    served.ok(*prune)
+    assert score(served)["six"] == "1.17.0"
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+    assert len(served.ok(*prune).json["removed_environments"]) == 1
+    assert not [path for path in (served.home / "environments").iterdir() if not path.name.startswith(".")]
