@@ -1,0 +1,118 @@
+"""The documents that people already have, from file to served: F1 to F5, and the Kubernetes kinds."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import Machine
+from tests.waiting import wait_until
+
+F4 = "name: fraud-endpoint\nauth_mode: key\nidentity: {type: system_assigned}\n"
+F1 = """$schema: https://azuremlschemas.azureedge.net/latest/managedOnlineDeployment.schema.json
+name: blue
+endpoint_name: fraud-endpoint
+model: azureml:fraud-model:3
+code_configuration: {code: ./src, scoring_script: score.py}
+environment: azureml:fraud-infer:2
+instance_type: Standard_DS2_v2
+instance_count: 1
+"""
+F2 = (
+    F1.replace("instance_count: 1", "instance_count: 2")
+    + """request_settings:
+  request_timeout_ms: 3000
+  max_concurrent_requests_per_instance: 10
+  max_queue_wait_ms: 500
+liveness_probe: {initial_delay: 30, period: 10, timeout: 2, success_threshold: 1, failure_threshold: 30}
+readiness_probe: {initial_delay: 30, period: 10, timeout: 2, success_threshold: 1, failure_threshold: 10}
+data_collector:
+  collections:
+    request: {enabled: true}
+    response: {enabled: true}
+"""
+)
+F3 = """name: blue
+endpoint_name: fraud-endpoint
+scale_settings:
+  type: target_utilization
+  min_instances: 2
+  max_instances: 10
+  target_utilization_percentage: 70
+  polling_interval: 30
+  cooldown_period: 120
+"""
+F5 = "request_settings: {max_concurrent_requests_per_instance: 20, request_timeout_ms: 5000}\n"
+BLUE = ("-n", "blue", "-e", "fraud-endpoint")
+MODEL = "import os\ndef init():\n    assert os.listdir(os.environ['AZUREML_MODEL_DIR']) == ['model.pkl']\n"
+
+
+@pytest.fixture
+def prepared(machine: Machine) -> Machine:
+    """An endpoint, a registered model and environment, and a script that looks for the model."""
+    (machine.work / "model.pkl").write_bytes(b"weights")
+    machine.ok("model", "create", "-n", "fraud-model", "-v", "3", "-p", str(machine.work / "model.pkl"))
+    machine.ok("environment", "create", "-n", "fraud-infer", "-v", "2", "--image", "python:3.11")
+    machine.write_script(MODEL + "def run(raw_data):\n    return raw_data\n")
+    machine.ok("endpoint", "create", "-f", write(machine, "endpoint.yml", F4))
+    return machine
+
+
+def write(machine: Machine, name: str, text: str) -> str:
+    path = Path(machine.work / name)
+    path.write_text(text)
+    return str(path)
+
+
+def test_f1_the_smallest_deployment(prepared: Machine):
+    created = prepared.ok("deployment", "create", "-f", write(prepared, "blue.yml", F1), "--all-traffic").json
+    assert created["model"].endswith("/models/fraud-model/versions/3")
+    assert created["environment"].endswith("/environments/fraud-infer/versions/2")
+    assert prepared.score({"a": 1}).json() == {"a": 1}
+
+
+def test_f2_f3_f5_a_full_deployment_and_partial_documents_merged_into_it(prepared: Machine):
+    prepared.ok("deployment", "create", "-f", write(prepared, "blue.yml_", F2), "--all-traffic")
+    assert len(prepared.replicas("ready")) == 2
+    shown = prepared.ok("deployment", "update", "-f", write(prepared, "scale.yml", F3)).json
+    assert shown["scale_settings"]["max_instances"] == 10
+    assert shown["request_settings"]["request_timeout_ms"] == 3000
+    ran = prepared.ok("deployment", "update", *BLUE, "-f", write(prepared, "settings.yml", F5))
+    assert ran.json["request_settings"]["max_concurrent_requests_per_instance"] == 20
+    assert ran.json["scale_settings"]["max_instances"] == 10
+    assert "merged into blue (request_settings)" in ran.err
+    assert prepared.score({"a": 1}).json() == {"a": 1}
+
+
+def test_the_kubernetes_kinds_run_here_and_say_so_once(prepared: Machine):
+    endpoint = "name: k8s-endpoint\ncompute: azureml:cluster\n"
+    created = prepared.ok("endpoint", "create", "-f", write(prepared, "k.yml", endpoint)).json
+    assert created["kind"] == "K8S"
+    document = F1.replace("fraud-endpoint", "k8s-endpoint").replace(
+        "instance_type: Standard_DS2_v2", "type: kubernetes"
+    )
+    document += 'resources: {requests: {cpu: "0.1", memory: "0.1Gi"}}\n'
+    ran = prepared.ok("deployment", "create", "-f", write(prepared, "kd.yml", document), "--all-traffic")
+    assert ran.err.count("processes of this machine") == 1
+    assert ran.json["type"] == "kubernetes"
+
+
+def test_a_deployment_that_stops_coming_up_turns_failed_and_recovers(prepared: Machine):
+    switch = prepared.work / "broken"
+    prepared.write_script(
+        f"import os\ndef init():\n    if os.path.exists({str(switch)!r}):\n        raise ValueError('switched off')\n"
+        "def run(raw_data):\n    return raw_data\n"
+    )
+    prepared.ok("deployment", "create", "-f", write(prepared, "blue.yml", F1), "--all-traffic")
+    state = ("deployment", "show", *BLUE, "--query", "provisioning_state", "-o", "tsv")
+    switch.touch()
+    (replica,) = prepared.replicas("ready")
+    os.kill(replica.pid or 0, signal.SIGKILL)
+    wait_until(lambda: prepared.ok(*state).out == "Failed\n")
+    assert prepared.score().status_code == 503
+    switch.unlink()
+    wait_until(lambda: prepared.ok(*state).out == "Succeeded\n", timeout_s=40)
+    assert prepared.score({"a": 1}).status_code == 200
