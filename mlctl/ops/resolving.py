@@ -203,6 +203,9 @@ class _Environment:
         if self._kept is not None:
             self._asset = assets.get_asset(self._session.store, kind="environment", **self._kept)
         elif isinstance(given, str):
+            if is_azures_own(self._session, given):
+                self.label = given
+                return own_interpreter("it is one of Azure's own environments, whose packages are not known here")
             self._asset = find_asset(self._session, "environment", given)
         elif given is not None:
             source = environments.read_inline(given, loaded.folder, loaded.file)
@@ -270,6 +273,14 @@ def find_asset(session: Session, kind: str, text: str) -> Asset:
     if found is None:
         raise _missing(session, kind, text, reference.name)
     return found
+
+
+def is_azures_own(session: Session, text: str) -> bool:
+    """Say whether a reference names a curated environment or one of a shared registry, and none registered here."""
+    reference = parse_reference(text, "environment")
+    is_curated = reference.registry is not None or reference.name.lower().startswith("azureml-")
+    known = assets.list_assets(session.store, kind="environment", workspace=session.workspace, name=reference.name)
+    return is_curated and not known
 
 
 def _missing(session: Session, kind: str, text: str, name: str) -> NotFound:

@@ -87,6 +87,21 @@ def test_f2_f3_f5_a_full_deployment_and_partial_documents_merged_into_it(prepare
     assert prepared.score({"a": 1}).json() == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu@latest",
+        "azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
+    ],
+)
+def test_azures_own_environments_are_taken_with_a_note(prepared: Machine, reference: str):
+    document = F1.replace("azureml:fraud-infer:2", reference)
+    ran = prepared.ok("deployment", "create", "-f", write(prepared, "blue.yml", document))
+    assert "one of Azure's own environments" in ran.err
+    assert ran.json["environment"] == reference
+    assert "Azure's own" in ran.json["properties"]["mlctl.drift"]
+
+
 def test_the_kubernetes_kinds_run_here_and_say_so_once(prepared: Machine):
     endpoint = "name: k8s-endpoint\ncompute: azureml:cluster\n"
     created = prepared.ok("endpoint", "create", "-f", write(prepared, "k.yml", endpoint)).json
