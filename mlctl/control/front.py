@@ -32,6 +32,17 @@ START_TIMEOUT_S = 10.0
 QUICK_DEATH_S = 2.0
 
 
+def can_listen(host: str, port: int) -> bool:
+    """Say whether nobody else listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 class Front:
     """The gateway's process."""
 
@@ -58,7 +69,7 @@ class Front:
             for stray in self._find():
                 kill_session(stray)
             self._refuse_taken_port()
-            self._spawn(store)
+            self._record(store, self._spawn())
         self._wait_until_ready()
 
     def _find(self) -> list[ProcessId]:
@@ -70,41 +81,52 @@ class Front:
         log.info("adopted envoy", extra={"event": "gateway.adopted", "pid": process.pid})
 
     def _refuse_taken_port(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(self._address)
-            except OSError as error:
-                host, port = self._address
-                raise BackendUnavailable(
-                    f"port {port} of {host}, the gateway's address in this registry, is in use by another program",
-                    hint=f"find it: ss -ltnp 'sport = :{port}'; scoring URIs hold this port, so it is never changed",
-                ) from error
+        host, port = self._address
+        if not can_listen(host, port):
+            raise BackendUnavailable(
+                f"port {port} of {host}, the gateway's address in this registry, is in use by another program",
+                hint=f"find it: ss -ltnp 'sport = :{port}'; scoring URIs hold this port, so it is never changed",
+            )
 
-    def _spawn(self, store: Store) -> None:
+    def _spawn(self) -> ProcessId:
         environ = {key: os.environ[key] for key in ("PATH", "HOME", "TZ") if key in os.environ}
         process = spawn(self._gateway.command(), env=environ, cwd=self._settings.gateway, log_file=self.log_file)
-        replicas.put_process(store, "envoy", pid=process.pid, start_ticks=process.start_ticks, state="ready")
-        events.record(store, "gateway.started", "Envoy started", pid=process.pid)
         self._process = process
         self._exits.watch(process, self._on_exit)
+        return process
+
+    def _record(self, store: Store, process: ProcessId) -> None:
+        with store.transaction():
+            replicas.put_process(store, "envoy", pid=process.pid, start_ticks=process.start_ticks, state="ready")
+            events.record(store, "gateway.started", "Envoy started", pid=process.pid)
 
     def _on_exit(self) -> None:
         # On a thread of its own: the watcher has other processes to watch.
         threading.Thread(target=self._restart, name="envoy", daemon=True).start()
 
     def _restart(self) -> None:
-        with Store(self._settings.database) as store:
-            while not self._is_stopping:
-                started = time.monotonic()
-                log.warning("envoy ended, starting it again", extra={"event": "gateway.exited"})
-                try:
-                    self._refuse_taken_port()
-                    self._spawn(store)
-                    return
-                except (OSError, BackendUnavailable) as error:
-                    log.error("cannot start envoy", extra={"event": "gateway.failed", "reason": str(error)})
+        process: ProcessId | None = None
+        while process is None and not self._is_stopping:
+            started = time.monotonic()
+            log.warning("envoy ended, starting it again", extra={"event": "gateway.exited"})
+            try:
+                self._refuse_taken_port()
+                process = self._spawn()
+            except (OSError, BackendUnavailable) as error:
+                log.error("cannot start envoy", extra={"event": "gateway.failed", "reason": str(error)})
                 time.sleep(max(0.0, QUICK_DEATH_S - (time.monotonic() - started)))
+        # Serving does not wait for the registry, whose disk may be full.
+        while process is not None and self._process == process and not self._try_to_record(process):
+            time.sleep(QUICK_DEATH_S)
+
+    def _try_to_record(self, process: ProcessId) -> bool:
+        try:
+            with Store(self._settings.database) as store:
+                self._record(store, process)
+        except BackendUnavailable as error:
+            log.error("cannot write down envoy", extra={"event": "gateway.failed", "reason": error.message})
+            return False
+        return True
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

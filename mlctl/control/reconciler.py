@@ -18,6 +18,7 @@ from mlctl.errors import BackendUnavailable, GatewayRejected
 from mlctl.planning.health import read_probe_settings
 from mlctl.planning.replicas import (
     GIVE_UP_AFTER,
+    LONGEST_BACKOFF_S,
     STABLE_AFTER_S,
     Replica,
     ReplicaPlan,
@@ -136,7 +137,7 @@ class EndpointReconciler:
         if state == replica.state:
             return replica
         if state is ReplicaState.READY:
-            took = time.time() - replica.started_at
+            took = max(0.0, time.time() - replica.started_at)
             self._report(replica, "replica.ready", f"ready after {took:.2f} s", seconds=round(took, 3))
             self._takeover_until.pop(replica.socket, None)
         return self._set_state(replica, state)
@@ -189,7 +190,7 @@ class EndpointReconciler:
         self._count_failure(replica, deployment)
 
     def _count_failure(self, replica: ReplicaRow, deployment: DeploymentRow) -> None:
-        was_stable = replica.state == ReplicaState.READY and time.time() - replica.changed_at > STABLE_AFTER_S
+        was_stable = replica.state == ReplicaState.READY and _is_past(replica.changed_at, STABLE_AFTER_S)
         if was_stable or replica.generation != deployment.generation:
             return
         failures, was_ready = deployment.failures + 1, replica.state == ReplicaState.READY
@@ -209,13 +210,12 @@ class EndpointReconciler:
         row = deployments.find_deployment(self._store, self.endpoint, row.name) or row
         generations = deployments.list_generations(self._store, self.endpoint, row.name)
         serving = generations.get(row.serving_generation or 0)
-        wait_s = min(row.next_start_at - time.time(), 60.0)
         wanted = Wanted(
             generation=row.generation,
             count=_instance_count(row.spec),
             serving=serving.generation if serving else None,
             serving_count=_instance_count(serving.spec) if serving else 0,
-            may_start=wait_s <= 0,
+            may_start=_back_off_left_s(row) <= 0,
             has_given_up=row.state == "Failed" and row.serving_generation != row.generation,
             is_deleting=row.state == "Deleting",
         )
@@ -367,7 +367,7 @@ class EndpointReconciler:
 
     def _forget_old_failures(self, row: DeploymentRow, running: Sequence[ReplicaRow]) -> None:
         newest = max((replica.changed_at for replica in running if replica.deployment == row.name), default=0.0)
-        if row.failures and time.time() - newest > STABLE_AFTER_S:
+        if row.failures and _is_past(newest, STABLE_AFTER_S):
             deployments.forget_failures(self._store, row)
 
     def _finish_removal(self, row: DeploymentRow, running: Sequence[ReplicaRow]) -> bool:
@@ -409,7 +409,7 @@ class EndpointReconciler:
         # Read anew: this very pass may have begun a back-off.
         rows = deployments.list_deployments(self._store, self.endpoint)
         waits = [IDLE_S]
-        waits += [max(0.01, min(row.next_start_at - time.time(), 60.0)) for row in rows if _is_backing_off(row)]
+        waits += [max(0.01, left) for row in rows if row.failures and (left := _back_off_left_s(row)) > 0]
         waits += [max(0.01, until - time.monotonic()) for until in self._open_takeovers()]
         if not is_drained:
             waits.append(0.05)
@@ -456,8 +456,15 @@ def compute_routes(
     return found
 
 
-def _is_backing_off(row: DeploymentRow) -> bool:
-    return row.failures > 0 and row.next_start_at > time.time()
+def _back_off_left_s(row: DeploymentRow) -> float:
+    """Return for how long no replica may be started; more than the longest back-off: the clock was set back since."""
+    left = row.next_start_at - time.time()
+    return left if 0 < left <= LONGEST_BACKOFF_S else 0.0
+
+
+def _is_past(at: float, duration_s: float) -> bool:
+    """Say whether a duration has passed since; what lies ahead was written down before the clock was set back."""
+    return abs(time.time() - at) > duration_s
 
 
 def _view(replica: ReplicaRow) -> Replica:

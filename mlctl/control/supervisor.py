@@ -13,22 +13,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mlctl.control.front import Front
+from mlctl.control.front import Front, can_listen
 from mlctl.control.log_rotation import rotate_logs
 from mlctl.control.probing import Prober
 from mlctl.control.reconciler import Context, EndpointReconciler, compute_routes
 from mlctl.control.routing import RoutingTable
 from mlctl.control.wakeup import listen_for_wakeups
-from mlctl.errors import MlctlError
+from mlctl.errors import BackendUnavailable, MlctlError
 from mlctl.gateway.publish import Gateway
-from mlctl.registry import endpoints, replicas
+from mlctl.registry import endpoints, events, replicas
 from mlctl.registry.credentials import TokenSigner
 from mlctl.registry.replicas import ReplicaRow
 from mlctl.registry.secrets import open_secret_box
 from mlctl.registry.store import Store
 from mlctl.runtimes.base import ReplicaHandle
 from mlctl.runtimes.process import ProcessRuntime
-from mlctl.runtimes.processes import ExitWatcher, ProcessId, read_start_ticks
+from mlctl.runtimes.processes import ExitWatcher, ProcessId, is_running, read_start_ticks
 from mlctl.settings import Settings, choose_run_dir, ensure_private_dir, registry_label
 from mlctl.unix_http import HTTPException
 
@@ -68,7 +68,13 @@ class Worker:
         self._thread.join(STOP_GRACE_S)
 
     def _run(self) -> None:
-        with Store(self._settings.database) as store:
+        try:
+            store = Store(self._settings.database)
+        except BackendUnavailable as error:
+            # The supervisor starts another thread for this endpoint.
+            log.error("cannot open the registry", extra={"event": "registry.failed", "reason": error.message})
+            return
+        with store:
             reconciler = EndpointReconciler(self.endpoint, store, self._context)
             while not self._is_stopping:
                 self._woken.clear()
@@ -106,13 +112,14 @@ class Supervisor:
             port,
             settings.logs / "envoy.log",
             access_log=settings.access_log,
-            metrics_port=int(self._store.get_meta("metrics_port") or 0) or None,
+            metrics_port=self._find_metrics_port(),
             jwks=json.dumps(TokenSigner(self._store, self._secret_box).public_keys()),
         )
         self._front = Front(settings, self._gateway, self._exits, host=host, port=port)
         self._runtime = ProcessRuntime(label=registry_label(settings.home), environ=os.environ)
         self._context: Context | None = None
         self._next_rotation_at = 0.0
+        self._is_readable = True
 
     def _prepare_run_dir(self) -> Path:
         """Use the folder that running replicas listen in, else choose one."""
@@ -124,11 +131,25 @@ class Supervisor:
         self._store.set_meta("run_dir", str(chosen))
         return chosen
 
+    def _find_metrics_port(self) -> int | None:
+        """Return the port for Prometheus; None when somebody else has it: scoring does not wait for metrics."""
+        port = int(self._store.get_meta("metrics_port") or 0)
+        envoy = replicas.get_process(self._store, "envoy")
+        is_ours = envoy is not None and is_running(ProcessId(envoy.pid, envoy.start_ticks))
+        if not port or is_ours or can_listen("127.0.0.1", port):
+            return port or None
+        log.warning("no metrics, their port is taken", extra={"event": "gateway.no_metrics", "port": port})
+        events.record(
+            self._store, "gateway.no_metrics", f"port {port} of 127.0.0.1 is taken: no metrics until a restart"
+        )
+        return None
+
     def run(self) -> None:
         """Adopt what runs, bring everything to the state the registry asks for, and keep it there."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._record("starting")
+        events.prune(self._store)
         self._end_strays()
         self._gateway.prepare()
         self._front.ensure(self._store)
@@ -151,16 +172,28 @@ class Supervisor:
     def _loop(self, context: Context) -> None:
         while not self._signals:
             self._woken.clear()
-            for endpoint in endpoints.list_endpoints(self._store):
-                worker = self._workers.get(endpoint.name)
-                if worker is None or not worker.is_alive:
-                    self._workers[endpoint.name] = Worker(endpoint.name, self._settings, context)
-                elif endpoint.generation > endpoint.observed_generation:
-                    # Its wake-up may have been lost.
-                    worker.wake()
+            self._look(context)
             self._rotate_logs()
             self._woken.wait(POLL_S)
         self._end()
+
+    def _look(self, context: Context) -> None:
+        try:
+            found = endpoints.list_endpoints(self._store)
+        except BackendUnavailable as error:
+            # Damaged, say. What runs is kept running; it may be put right.
+            if self._is_readable:
+                log.error("cannot read the registry", extra={"event": "registry.failed", "reason": error.message})
+            self._is_readable = False
+            return
+        self._is_readable = True
+        for endpoint in found:
+            worker = self._workers.get(endpoint.name)
+            if worker is None or not worker.is_alive:
+                self._workers[endpoint.name] = Worker(endpoint.name, self._settings, context)
+            elif endpoint.generation > endpoint.observed_generation:
+                # Its wake-up may have been lost.
+                worker.wake()
 
     def _rotate_logs(self) -> None:
         if time.monotonic() < self._next_rotation_at:
@@ -211,7 +244,8 @@ class Supervisor:
 
     def record_failure(self, message: str) -> None:
         """Leave word for the command that waits for this daemon."""
-        self._record("failed", message)
+        with contextlib.suppress(MlctlError):
+            self._record("failed", message)
 
     # Ends
 

@@ -63,6 +63,8 @@ def ensure_running(session: Session) -> bool:
                 break
             spawned.append(_spawn(session))
         time.sleep(0.01)
+    # On a full disk it cannot even leave word.
+    session.store.require_room()
     raise BackendUnavailable(
         f"the daemon does not come up{_last_words(session)}", hint=f"tail {session.settings.logs / 'daemon.log'}"
     )

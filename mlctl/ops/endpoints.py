@@ -109,7 +109,7 @@ def update(
     with session.store.transaction():
         row = endpoints.get_endpoint(session.store, target)
         _refuse_deleting(row)
-        base = row.spec if loaded is None else {**loaded, "traffic": loaded.get("traffic") or row.spec.get("traffic")}
+        base = row.spec if loaded is None else _replace_spec(row.spec, loaded)
         spec = update_endpoint(base, operations, forces_text=forces_text)
         spec["name"] = row.name
         if new_traffic is not None:
@@ -120,6 +120,13 @@ def update(
         check_traffic(read_map(spec, "traffic"), names, read_map(spec, "mirror_traffic"), endpoint=row.name)
         generation = endpoints.write_spec(session.store, row.name, spec=spec, event=_describe(row.spec, spec))
     return _finish(session, row.name, generation, after=after, waits=waits)
+
+
+def _replace_spec(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's document in place of the old one; what a file need not say stays: shares, and --local."""
+    kept = {kind: new.get(kind) or old.get(kind) for kind in ("traffic", "mirror_traffic")}
+    local = {key: value for key, value in read_map(old, "properties").items() if key == LOCAL_PROPERTY}
+    return {**new, **kept, "properties": {**local, **read_map(new, "properties")}}
 
 
 def _describe(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

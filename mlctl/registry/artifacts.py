@@ -38,10 +38,11 @@ def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
     """
     if not source.exists():
         raise InvalidInput(f"{source} does not exist")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Named after its process: what a killed one leaves behind can be told from what is being written.
-    draft = Path(tempfile.mkdtemp(prefix=f"{DRAFT}{os.getpid()}-", dir=folder))
+    draft: Path | None = None
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Named after its process: what a killed one leaves behind can be told from what is being written.
+        draft = Path(tempfile.mkdtemp(prefix=f"{DRAFT}{os.getpid()}-", dir=folder))
         artifact = _copy_into(draft, folder, source.resolve(), source.name or source.resolve().name)
         _keep(store, draft, artifact)
     except OSError as error:
@@ -49,7 +50,8 @@ def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
             f"cannot copy {source} to {folder}: {error.strerror}", hint=f"df -h {folder}"
         ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
     return artifact
 
 

@@ -55,6 +55,7 @@ def insert_deployment(
 ) -> DeploymentRow:
     """Create a deployment in state Creating; NotFound without its endpoint, Conflict when it exists."""
     now, user = time.time(), events.os_user()
+    store.require_room()
     with store.transaction():
         owner = endpoints.get_endpoint(store, endpoint)
         if owner.state == "Deleting":
@@ -94,6 +95,7 @@ def write_generation(
     store: Store, *, endpoint: str, name: str, spec: Mapping[str, Any], plan: Mapping[str, Any], state: str
 ) -> int:
     """Ask for a new generation of a deployment; return its number. Call within a transaction."""
+    store.require_room()
     with store.transaction():
         row = get_deployment(store, endpoint, name)
         generation = row.generation + 1

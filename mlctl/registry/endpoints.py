@@ -39,6 +39,7 @@ def insert_endpoint(
 ) -> EndpointRow:
     """Create an endpoint in state Creating; Conflict when the name is taken in this registry."""
     now, user = time.time(), events.os_user()
+    store.require_room()
     with store.transaction():
         if find_endpoint(store, name):
             raise Conflict(
@@ -77,6 +78,7 @@ def write_spec(
     store: Store, name: str, *, spec: Mapping[str, Any] | None = None, credentials: bytes | None = None, event: str
 ) -> int:
     """Ask for a new generation of an endpoint's spec, keys or both; return its number. Call within a transaction."""
+    store.require_room()
     with store.transaction():
         row = get_endpoint(store, name)
         store.execute(

@@ -12,6 +12,8 @@ from typing import Any
 
 from mlctl.registry.store import Store
 
+KEPT = 100_000
+
 
 @dataclass(frozen=True)
 class Event:
@@ -43,6 +45,11 @@ def record(
         "INSERT INTO events (at, endpoint, deployment, kind, message, data, os_user) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (time.time(), endpoint, deployment, kind, message, json.dumps(data), os_user()),
     )
+
+
+def prune(store: Store, *, keep: int = KEPT) -> None:
+    """Forget all but the newest events."""
+    store.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (keep,))
 
 
 def last_id(store: Store) -> int:

@@ -6,6 +6,8 @@ whose functions take the store; this one knows no table but `meta`.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from typing import Any
 from mlctl.errors import BackendUnavailable
 
 BUSY_TIMEOUT_MS = 30_000
+# What a change takes beside its rows: drafts of Envoy's files, links, logs.
+ROOM_BYTES = 1 << 20
 
 
 class Store:
@@ -26,9 +30,16 @@ class Store:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
-            self._prepare()
         except (sqlite3.Error, OSError) as error:
             raise _translate(error, path) from error
+        try:
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            self._connection.close()
+            raise _translate(error, path) from error
+        except BackendUnavailable:
+            self._connection.close()
+            raise
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row
@@ -98,6 +109,15 @@ class Store:
         except sqlite3.Error as error:
             raise _translate(error, self.path) from error
 
+    def require_room(self) -> None:
+        """Refuse, before anything is asked for, what the daemon could not carry out for want of room on the disk."""
+        folder = self.path.parent
+        if shutil.disk_usage(folder).free < ROOM_BYTES:
+            raise BackendUnavailable(
+                f"the disk is full: less than {ROOM_BYTES >> 20} MB is free in {folder}; nothing was changed",
+                hint=f"df -h {folder}; mlctl artifacts prune removes copies that nothing needs",
+            )
+
     def get_meta(self, key: str) -> str | None:
         """Return a fact about the registry itself, or None."""
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
@@ -131,18 +151,25 @@ def _statements(script: str) -> list[str]:
 
 
 def _translate(error: Exception, path: Path) -> BackendUnavailable:
+    # By its beginning: there are finer ones, as SQLITE_CORRUPT_INDEX.
     code = getattr(error, "sqlite_errorname", "")
-    reason = {
-        "SQLITE_FULL": "the disk is full",
-        "SQLITE_IOERR_WRITE": "the disk is full or failing",
-        "SQLITE_READONLY": "it is read-only",
-        "SQLITE_CANTOPEN": "it cannot be opened",
-        "SQLITE_NOTADB": "it is not a registry",
-        "SQLITE_CORRUPT": "it is damaged",
-    }.get(code, str(error))
-    return BackendUnavailable(
-        f"cannot use the registry {path}: {reason}", hint=f"ls -l {path.parent}; df -h {path.parent}"
-    )
+    reason, hint = str(error), f"ls -l {path.parent}; df -h {path.parent}"
+    if code.startswith("SQLITE_FULL"):
+        reason = "the disk is full"
+    elif code.startswith("SQLITE_IOERR_WRITE"):
+        reason = "the disk is full or failing"
+    elif code.startswith("SQLITE_READONLY") or (code.startswith("SQLITE_CANTOPEN") and _is_read_only(path)):
+        reason, hint = "it is read-only", f"make it writable: ls -ld {path.parent}; findmnt -T {path.parent}"
+    elif code.startswith("SQLITE_CANTOPEN"):
+        reason = "it cannot be opened"
+    elif code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        reason = "it is damaged" if code.startswith("SQLITE_CORRUPT") else "it is not a registry"
+        hint = f"put back a copy of {path}, or set MLCTL_HOME to another folder; what runs serves on"
+    return BackendUnavailable(f"cannot use the registry {path}: {reason}", hint=hint)
+
+
+def _is_read_only(path: Path) -> bool:
+    return path.parent.exists() and not os.access(path.parent, os.W_OK)
 
 
 _MIGRATIONS = _load_migrations()

@@ -124,6 +124,17 @@ def test_a_taken_port_is_told_and_never_replaced_by_another(machine: Machine):
     machine.ok("daemon", "start")
 
 
+def test_a_taken_port_for_metrics_does_not_keep_anything_from_serving(machine: Machine):
+    with socket.socket() as taker:
+        taker.bind(("127.0.0.1", 0))
+        taker.listen()
+        os.environ["MLCTL_METRICS_PORT"] = str(taker.getsockname()[1])
+        machine.create_endpoint()
+        machine.deploy("blue", "--all-traffic")
+        assert machine.score().status_code == 200
+    assert "no metrics" in machine.ok("daemon", "logs").out
+
+
 def test_a_registry_of_a_newer_mlctl_is_refused(machine: Machine):
     machine.ok("endpoint", "list")
     with Store(machine.home / "registry.db") as store:

@@ -85,6 +85,17 @@ def test_a_bad_split_is_refused_and_changes_nothing(served: Machine, option: str
     assert served.ok("endpoint", "show", *NAME).out == before
 
 
+def test_a_file_that_says_nothing_about_traffic_leaves_it_as_it_is(served: Machine):
+    served.ok("endpoint", "update", *NAME, "--mirror-traffic", "green=10")
+    path = served.work / "endpoint.yml"
+    path.write_text("name: fraud-endpoint\ndescription: told anew\n")
+    updated = served.ok("endpoint", "update", "-f", str(path)).json
+    assert (updated["description"], updated["traffic"], updated["mirror_traffic"]) == (
+        *("told anew", {"blue": 100}),
+        {"green": 10},
+    )
+
+
 def test_a_deployment_with_traffic_is_not_deleted(served: Machine):
     ran = served.run("deployment", "delete", "-n", "blue", "-e", "fraud-endpoint", "--yes")
     assert ran.code == 1

@@ -113,6 +113,13 @@ def test_an_outcome_of_an_older_generation_is_not_recorded(store: Store):
     assert deployments.get_deployment(store, old.endpoint, "blue").serving_generation is None
 
 
+def test_old_events_are_forgotten(store: Store):
+    for number in range(5):
+        events.record(store, "test", str(number), endpoint="e")
+    events.prune(store, keep=2)
+    assert [event.message for event in events.list_events(store, endpoint="e")] == ["3", "4"]
+
+
 def test_what_happened_is_kept_in_order_with_the_user(store: Store):
     make_endpoint(store)
     make_deployment(store)
