@@ -75,6 +75,7 @@ class EndpointReconciler:
         self._unrouted_at: dict[str, float] = {}
         self._terminated_at: dict[str, float] = {}
         self._takeover_until: dict[str, float] = {}
+        self._killed_for: dict[str, str] = {}
 
     def reconcile(self) -> float | None:
         """Make one pass; return after how many seconds to look again at the latest, None when the endpoint is gone."""
@@ -128,6 +129,9 @@ class EndpointReconciler:
             return replica
         verdict = self._context.prober.verdict(replica.id)
         if verdict.is_dead:
+            self._killed_for[replica.id] = (
+                "its probe failed too often" if verdict.has_been_ready else "it was never ready"
+            )
             self._report(replica, "replica.probe_failed", "probe failed too often, restarting it")
             self._context.runtime.kill(handle)
             return self._set_state(replica, ReplicaState.UNREADY)
@@ -169,27 +173,31 @@ class EndpointReconciler:
 
     def _settle_exit(self, replica: ReplicaRow, deployment: DeploymentRow | None) -> None:
         """Take a replica that has ended out of the books; one that should not have ended counts as a failure."""
+        how = self._killed_for.pop(replica.id, "")
         if replica.pid is not None and replica.start_ticks is not None:
+            handle = ReplicaHandle(replica.id, replica.pid, replica.start_ticks)
+            how = how or self._context.runtime.describe_exit(handle)
             # Workers that its code started end with it.
-            self._context.runtime.kill(ReplicaHandle(replica.id, replica.pid, replica.start_ticks))
+            self._context.runtime.kill(handle)
         self._forget(replica)
         replicas.remove_replica(self._store, replica.id)
-        self._settle_loss(replica, deployment)
+        self._settle_loss(replica, deployment, how)
         self._failure_file(replica.id).unlink(missing_ok=True)
 
-    def _settle_loss(self, replica: ReplicaRow, deployment: DeploymentRow | None) -> None:
+    def _settle_loss(self, replica: ReplicaRow, deployment: DeploymentRow | None, how: str) -> None:
         is_expected = replica.state == ReplicaState.DRAINING or deployment is None or deployment.state == "Deleting"
         if is_expected or deployment is None:
             Path(replica.socket).unlink(missing_ok=True)
             return
-        self._report(replica, "replica.exited", f"ended unexpectedly while {replica.state}")
+        why = f": {how}" if how else ""
+        self._report(replica, "replica.exited", f"ended unexpectedly while {replica.state}{why}")
         if replica.state == ReplicaState.READY:
             self._takeover_until[replica.socket] = time.monotonic() + TAKEOVER_S
         else:
             self._takeover_until.pop(replica.socket, None)
-        self._count_failure(replica, deployment)
+        self._count_failure(replica, deployment, how)
 
-    def _count_failure(self, replica: ReplicaRow, deployment: DeploymentRow) -> None:
+    def _count_failure(self, replica: ReplicaRow, deployment: DeploymentRow, how: str) -> None:
         was_stable = replica.state == ReplicaState.READY and _is_past(replica.changed_at, STABLE_AFTER_S)
         if was_stable or replica.generation != deployment.generation:
             return
@@ -197,7 +205,7 @@ class EndpointReconciler:
         wait_s = back_off_s(failures, was_ready=was_ready)
         deployments.count_failure(self._store, deployment, next_start_at=time.time() + wait_s)
         if failures >= GIVE_UP_AFTER and not was_ready:
-            error = reports.describe_failure(self._failure_file(replica.id), failures)
+            error = reports.describe_failure(self._failure_file(replica.id), failures, how)
             deployments.mark_failed(self._store, deployment, error)
 
     def _failure_file(self, replica: str) -> Path:

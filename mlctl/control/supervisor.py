@@ -252,6 +252,11 @@ class Supervisor:
     def _end(self) -> None:
         for worker in self._workers.values():
             worker.stop()
+        self._end_or_hand_over()
+        # Closed while the command that waits has it open still: the last to close it leaves one whole file.
+        self._store.close()
+
+    def _end_or_hand_over(self) -> None:
         if self._signals[0] == signal.SIGHUP:
             log.info("leaving everything running", extra={"event": "daemon.handover"})
             self._record("stopped")

@@ -170,7 +170,7 @@ class _Trial:
             return False
 
     def _explain(self, order: ReplicaOrder) -> UserCodeFailed:
-        report = reports.describe_failure(order.failure_file, 1)
+        report = reports.describe_failure(order.failure_file, 1, self._describe_exit())
         frames: list[dict[str, Any]] = report["frames"]
         return UserCodeFailed(
             f"{order.deployment} {str(report['message']).replace('1 times', 'once')}",
@@ -179,6 +179,9 @@ class _Trial:
             cause=report["cause"],
             model_dir=report["model_dir"],
         )
+
+    def _describe_exit(self) -> str:
+        return self._runtime.describe_exit(self._handle) if self._handle else ""
 
     def _score(self, order: ReplicaOrder, body: bytes) -> tuple[bool, str]:
         limit_s = read_map(self._loaded.spec, "request_settings").get("request_timeout_ms", 5000) / 1000

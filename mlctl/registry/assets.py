@@ -10,7 +10,7 @@ from typing import Any
 
 from mlctl.errors import Conflict
 from mlctl.registry.events import os_user, record
-from mlctl.registry.store import Store
+from mlctl.registry.store import Store, read_json
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def list_assets(
 
 def _asset(row: Any) -> Asset:
     fields: dict[str, Any] = dict(row)
-    fields |= {"spec": json.loads(fields["spec"]), "archived": bool(fields["archived"])}
+    fields |= {"spec": read_json(fields["spec"]), "archived": bool(fields["archived"])}
     return Asset(**fields)
 
 

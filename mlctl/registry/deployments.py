@@ -10,7 +10,7 @@ from typing import Any
 
 from mlctl.errors import Conflict, NotFound
 from mlctl.registry import endpoints, events
-from mlctl.registry.store import Store
+from mlctl.registry.store import Store, read_json
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,14 @@ def list_generations(store: Store, endpoint: str, name: str) -> dict[int, Genera
         (endpoint, name),
     )
     return {
-        row["generation"]: GenerationRow(row["generation"], json.loads(row["spec"]), json.loads(row["plan"]))
+        row["generation"]: GenerationRow(row["generation"], read_json(row["spec"]), read_json(row["plan"]))
         for row in rows
     }
 
 
 def mark_deleting(store: Store, endpoint: str, name: str) -> None:
     """Ask for a deployment's end; the daemon removes the row when its replicas have stopped."""
+    store.require_room()
     with store.transaction():
         store.execute("UPDATE deployments SET state = 'Deleting' WHERE endpoint = ? AND name = ?", (endpoint, name))
         events.record(store, "deployment.delete", f"deleting {name}", endpoint=endpoint, deployment=name)
@@ -230,5 +231,5 @@ def forget_failures(store: Store, row: DeploymentRow) -> None:
 def _deployment(row: Any) -> DeploymentRow:
     fields = dict(row)
     for key in ("spec", "plan", "error"):
-        fields[key] = json.loads(fields[key]) if fields[key] else None
+        fields[key] = read_json(fields[key]) if fields[key] else None
     return DeploymentRow(**fields)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlctl.errors import Conflict, NotFound
 from mlctl.registry import events
-from mlctl.registry.store import Store
+from mlctl.registry.store import Store, read_json
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def write_spec(
 
 def mark_deleting(store: Store, name: str) -> None:
     """Ask for an endpoint's end; the daemon removes the row when all that ran for it has stopped."""
+    store.require_room()
     with store.transaction():
         store.execute("UPDATE endpoints SET state = 'Deleting', generation = generation + 1 WHERE name = ?", (name,))
         store.execute("UPDATE deployments SET state = 'Deleting' WHERE endpoint = ?", (name,))
@@ -150,7 +151,7 @@ def reject(store: Store, name: str, generation: int, *, code: str, message: str)
 def _endpoint(row: Any) -> EndpointRow:
     fields = dict(row)
     for key in ("spec", "accepted_spec", "error"):
-        fields[key] = json.loads(fields[key]) if fields[key] else None
+        fields[key] = read_json(fields[key]) if fields[key] else None
     return EndpointRow(**fields)
 
 

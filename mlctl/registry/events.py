@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlctl.registry.store import Store
+from mlctl.registry.store import Store, read_json
 
 KEPT = 100_000
 
@@ -67,4 +67,4 @@ def list_events(
         " ORDER BY id DESC LIMIT ?) ORDER BY id",
         (endpoint, after, deployment, deployment, limit),
     )
-    return [Event(**{**dict(row), "data": json.loads(row["data"])}) for row in rows]
+    return [Event(**{**dict(row), "data": read_json(row["data"])}) for row in rows]

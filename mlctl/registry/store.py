@@ -6,6 +6,7 @@ whose functions take the store; this one knows no table but `meta`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -34,7 +35,7 @@ class Store:
             raise _translate(error, path) from error
         try:
             self._prepare()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self._connection.close()
             raise _translate(error, path) from error
         except BackendUnavailable:
@@ -99,14 +100,14 @@ class Store:
         """Return the first row of a query, or None."""
         try:
             return self._connection.execute(sql, parameters).fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _translate(error, self.path) from error
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of a query."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _translate(error, self.path) from error
 
     def require_room(self) -> None:
@@ -138,6 +139,16 @@ class Store:
         self.close()
 
 
+def read_json(text: str) -> Any:
+    """Return what a column of the registry holds as JSON."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BackendUnavailable(
+            "the registry is damaged: something in it is no JSON", hint="put back a copy of it; mlctl doctor tells more"
+        ) from error
+
+
 def _load_migrations() -> tuple[str, ...]:
     folder = resources.files("mlctl.registry") / "migrations"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
@@ -162,8 +173,8 @@ def _translate(error: Exception, path: Path) -> BackendUnavailable:
         reason, hint = "it is read-only", f"make it writable: ls -ld {path.parent}; findmnt -T {path.parent}"
     elif code.startswith("SQLITE_CANTOPEN"):
         reason = "it cannot be opened"
-    elif code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        reason = "it is damaged" if code.startswith("SQLITE_CORRUPT") else "it is not a registry"
+    elif code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or isinstance(error, UnicodeDecodeError):
+        reason = "it is not a registry" if code.startswith("SQLITE_NOTADB") else "it is damaged"
         hint = f"put back a copy of {path}, or set MLCTL_HOME to another folder; what runs serves on"
     return BackendUnavailable(f"cannot use the registry {path}: {reason}", hint=hint)
 

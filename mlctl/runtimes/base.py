@@ -63,6 +63,10 @@ class Runtime(Protocol):
         """End the replica and everything it started, at once."""
         ...
 
+    def describe_exit(self, handle: ReplicaHandle) -> str:
+        """Say how a replica that is not alive ended; empty when nobody knows."""
+        ...
+
     def find(self, replica: str) -> ReplicaHandle | None:
         """Find a running replica by its id alone: for a daemon that died before it wrote the process down."""
         ...

@@ -12,7 +12,16 @@ from pathlib import Path
 from mlctl.errors import BackendUnavailable
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
 from mlctl.runtimes.environments import find_environment, start_words
-from mlctl.runtimes.processes import ProcessId, find_labelled, is_running, kill_session, run_quietly, send_signal, spawn
+from mlctl.runtimes.processes import (
+    ProcessId,
+    describe_exit,
+    find_labelled,
+    is_running,
+    kill_session,
+    run_quietly,
+    send_signal,
+    spawn,
+)
 
 BACKLOG = 2048
 # What a replica may see of the environment that the daemon was started in.
@@ -86,6 +95,10 @@ class ProcessRuntime:
     def kill(self, handle: ReplicaHandle) -> None:
         """Kill the replica's whole session."""
         kill_session(ProcessId(handle.pid, handle.start_ticks))
+
+    def describe_exit(self, handle: ReplicaHandle) -> str:
+        """Tell the exit code or the signal, of replicas that this process started."""
+        return describe_exit(handle.pid)
 
     def find(self, replica: str) -> ReplicaHandle | None:
         """Find a replica of this registry by the id in its arguments."""

@@ -37,6 +37,7 @@ class _Child(subprocess.Popen[bytes]):
 
 # Children are kept so that they can be reaped; processes of an earlier daemon are reaped by init.
 _children: dict[int, _Child] = {}
+_exit_codes: dict[int, int] = {}
 
 
 def spawn(
@@ -113,7 +114,25 @@ def reap(pid: int) -> int | None:
     code = child.poll()
     if code is not None:
         _children.pop(pid, None)
+        _exit_codes[pid] = code
     return code
+
+
+def describe_exit(pid: int) -> str:
+    """Say how a child ended, once; empty when that is not known, as of processes of an earlier daemon."""
+    code = _exit_codes.pop(pid, None)
+    if code is None:
+        return ""
+    return (
+        f"its process ended with exit code {code}" if code >= 0 else f"its process was ended by {_name_signal(-code)}"
+    )
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def send_signal(process: ProcessId, number: signal.Signals) -> None:

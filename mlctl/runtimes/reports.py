@@ -29,8 +29,8 @@ def remove_logs(settings: Settings, endpoint: str, deployment: str | None = None
     shutil.rmtree(settings.logs / endpoint / (deployment or ""), ignore_errors=True)
 
 
-def describe_failure(failure_file: Path, attempts: int) -> dict[str, Any]:
-    """Return why a deployment did not come up: from the replica's own report when it left one."""
+def describe_failure(failure_file: Path, attempts: int, how: str = "") -> dict[str, Any]:
+    """Return why a deployment did not come up: from the replica's own report, or else how its process ended."""
     report: Mapping[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         report = json.loads(failure_file.read_text())
@@ -39,7 +39,7 @@ def describe_failure(failure_file: Path, attempts: int) -> dict[str, Any]:
     return {
         "code": "ResourceNotReady",
         "message": f"failed {attempts} times{where}",
-        "cause": report.get("message", ""),
+        "cause": report.get("message") or how,
         "frames": report.get("frames", []),
         "model_dir": report.get("model_dir", []),
         "phase": phase,

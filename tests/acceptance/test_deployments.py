@@ -37,6 +37,28 @@ def test_an_init_that_raises_shows_the_cause_and_changes_no_traffic(served: Mach
     served.ok("deployment", "delete", *red, "--yes")
 
 
+def test_an_init_that_ends_the_process_is_told_with_its_exit_code(served: Machine):
+    served.write_script("import os\ndef init():\n    os._exit(9)\n\ndef run(raw_data):\n    return 1\n", folder="ended")
+    code = {"code": "./ended", "scoring_script": "score.py"}
+    ran = served.run("deployment", "create", "-f", served.write_deployment("red", code_configuration=code))
+    assert ran.code == 7
+    assert "its process ended with exit code 9" in ran.err
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
+def test_an_init_that_never_ends_is_given_up_by_its_probe(served: Machine):
+    served.write_script(
+        "import time\ndef init():\n    time.sleep(600)\n\ndef run(raw_data):\n    return 1\n", folder="hung"
+    )
+    code = {"code": "./hung", "scoring_script": "score.py"}
+    probe = {"initial_delay": 0, "period": 1, "timeout": 1, "failure_threshold": 1}
+    path = served.write_deployment("red", code_configuration=code, liveness_probe=probe, readiness_probe=probe)
+    ran = served.run("deployment", "create", "-f", path)
+    assert ran.code == 7
+    assert "it was never ready" in ran.err
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
 def test_a_failed_deployment_can_be_mended_by_an_update(served: Machine):
     served.write_script(BROKEN, folder="mended")
     code = {"code": "./mended", "scoring_script": "score.py"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -199,6 +200,31 @@ def test_no_deployment_is_half_made_on_a_full_disk(small: Machine):
 
 
 @pytest.mark.parametrize("has_room", [False, True], ids=["full", "full but for the registry itself"])
+def test_whatever_the_daemon_would_have_to_carry_out_is_refused_on_a_full_disk(small: Machine, has_room: bool):
+    before, key, shown = pids(small), small.key(), small.ok("endpoint", "show", *NAME).out
+    deployment = ("-n", "green", "-e", "fraud-endpoint")
+    if has_room:
+        make_room_in_registry(small)
+    fill_disk(small)
+    for words in (
+        ("endpoint", "create", "-n", "second"),
+        ("endpoint", "regenerate-keys", *NAME, "--key-type", "primary"),
+        ("endpoint", "delete", *NAME, "--yes"),
+        ("deployment", "update", *deployment, "--set", "instance_count=2"),
+        ("deployment", "delete", *deployment, "--yes"),
+    ):
+        says_disk(small.run(*words))
+    free_disk(small)
+    # Nothing of what was refused comes true later.
+    with Load(small.uri, lambda: key, threads=1) as load:
+        outlast(load, 1.0)
+    assert load.bad == []
+    assert (pids(small), small.key(), small.ok("endpoint", "show", *NAME).out) == (before, key, shown)
+    assert names(small) == ["blue", "green"]
+    assert list_leftovers(small.home) == []
+
+
+@pytest.mark.parametrize("has_room", [False, True], ids=["full", "full but for the registry itself"])
 def test_a_deployment_of_known_code_is_refused_on_a_full_disk(small: Machine, has_room: bool):
     """Its code needs no room: it was copied before."""
     if has_room:
@@ -365,9 +391,7 @@ def test_a_registry_made_newer_under_a_running_daemon_is_refused_and_served(plai
 @pytest.mark.parametrize("where", ["middle", "head"])
 def test_a_damaged_registry_is_said_to_be_that_and_served(plain: Machine, where: str):
     key, path, envoy = plain.key(), plain.home / "registry.db", plain.pid("envoy")
-    # All of it is in the one file then.
-    with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    gather(path)
     sound = path.read_bytes()
     try:
         with Load(plain.uri, lambda: key, threads=2) as load:
@@ -389,10 +413,44 @@ def test_a_damaged_registry_is_said_to_be_that_and_served(plain: Machine, where:
     plain.ok("endpoint", "update", *NAME, "--traffic", "blue=50 green=50")
 
 
+def gather(path: Path) -> None:
+    """Bring all of a registry into the one file."""
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def overwrite(path: Path, offset: int, size: int) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(bytes([0x5A]) * size)
+
+
+def test_no_damage_looks_like_a_bug_of_ours(machine: Machine):
+    """A few bytes are changed somewhere, as letters and as anything: commands do not notice, or say so."""
+    machine.create_endpoint()
+    machine.deploy("blue", "--all-traffic")
+    machine.ok("daemon", "stop")
+    path = machine.home / "registry.db"
+    # Whoever copies the file of a machine at rest has all of it.
+    assert [found.name for found in machine.home.glob("registry.db*")] == ["registry.db"]
+    sound, chance = path.read_bytes(), random.Random(5)
+    reads = (
+        *(("endpoint", "list"), ("endpoint", "show", *NAME), ("deployment", "list", "-e", "fraud-endpoint")),
+        *(("model", "list"), ("deployment", "events", "-n", "blue", "-e", "fraud-endpoint"), ("daemon", "status")),
+    )
+    codes: set[int] = set()
+    for turn in range(60):
+        size = chance.choice([1, 8, 64, 4096])
+        offset = chance.randrange(0, len(sound) - size)
+        damage = bytes(chance.choice(b'az{"1,') for _ in range(size)) if turn % 2 else chance.randbytes(size)
+        path.write_bytes(sound[:offset] + damage + sound[offset + size :])
+        for words in reads:
+            ran = machine.run(*words)
+            codes.add(ran.code)
+            assert ran.code in (0, 3, 6), f"{size} bytes at {offset}, {words}: {ran.err}"
+            assert "Traceback" not in ran.err
+    path.write_bytes(sound)
+    assert 6 in codes
 
 
 # The clock jumps

@@ -1,4 +1,4 @@
-"""Another user of this machine gets at nothing, and mlctl works for a user who is not root (root ignores file modes)."""
+"""Another user of this machine gets at nothing, and mlctl works for who is not root (root ignores file modes)."""
 
 from __future__ import annotations
 
@@ -156,9 +156,8 @@ def test_what_is_private_is_so_by_its_own_mode(roots: Machine):
             path.chmod(0o755)
         sockets = [path for path in run_dir(roots).iterdir() if path.is_socket()]
         datagrams = [path for path in sockets if path.name == "wake.sock"]
-        private = [path for path in files if "artifacts" not in path.parts]
         got = intrude(
-            files=[path for path in private if path.exists()],
+            files=[path for path in files if path.exists()],
             streams=[path for path in sockets if path not in datagrams],
             datagrams=datagrams,
         )
@@ -167,6 +166,16 @@ def test_what_is_private_is_so_by_its_own_mode(roots: Machine):
             path.chmod(mode)
     assert got == []
     assert before == set()
+
+
+def test_an_intruder_tells_what_it_gets():
+    """Otherwise the tests above would show nothing."""
+    with tempfile.TemporaryDirectory(prefix="mlt-") as name:
+        folder, file = Path(name), Path(name) / "open.txt"
+        folder.chmod(0o755)
+        file.write_text("open")
+        file.chmod(0o644)
+        assert intrude(folders=[folder], files=[file]) == [f"listed {folder}", f"read {file}"]
 
 
 # A user who is not root

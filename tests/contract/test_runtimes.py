@@ -100,9 +100,10 @@ def test_asked_to_stop_it_ends(runtime: Runtime, order: ReplicaOrder, started: R
     wait_until(lambda: not runtime.is_alive(started))
 
 
-def test_a_killed_replica_is_not_alive(runtime: Runtime, started: ReplicaHandle):
+def test_a_killed_replica_is_not_alive_and_how_it_ended_is_known(runtime: Runtime, started: ReplicaHandle):
     runtime.kill(started)
     wait_until(lambda: not runtime.is_alive(started))
+    assert "SIGKILL" in runtime.describe_exit(started)
 
 
 def test_a_second_replica_takes_the_socket_over(runtime: Runtime, order: ReplicaOrder, started: ReplicaHandle):
