@@ -79,7 +79,8 @@ def _copy_into(draft: Path, folder: Path, source: Path, name: str) -> Artifact:
 
 def _walk(source: Path, relative: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the files of a tree in a fixed order, links followed, each with its place in the copy."""
-    if source.is_file():
+    if not source.is_dir():
+        _refuse_special(source)
         yield source, relative
         return
     for current, folders, files in os.walk(source, followlinks=True):
@@ -91,7 +92,14 @@ def _walk(source: Path, relative: Path) -> Iterator[tuple[Path, Path]]:
         for file in sorted(set(files) - SKIPPED):
             if not (here / file).exists():
                 raise InvalidInput(f"{here / file} is a link to nothing")
+            _refuse_special(here / file)
             yield here / file, relative / (here / file).relative_to(source)
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse pipes, sockets and devices: reading one may never end."""
+    if not path.is_file():
+        raise InvalidInput(f"{path} is no ordinary file, and cannot be copied", hint=f"take it away: ls -l {path}")
 
 
 def _copy_file(source: Path, target: Path) -> tuple[int, str]:

@@ -74,6 +74,13 @@ def test_a_dangling_link_is_refused_and_nothing_is_left(store: Store, tmp_path: 
     assert list((tmp_path / "artifacts").iterdir()) == []
 
 
+def test_a_named_pipe_is_refused_instead_of_waited_for(store: Store, tmp_path: Path, source: Path):
+    os.mkfifo(source / "pipe")
+    for path in (source, source / "pipe"):
+        with pytest.raises(InvalidInput, match="no ordinary file"):
+            store_artifact(store, tmp_path / "artifacts", path)
+
+
 def test_a_link_to_a_folder_above_does_not_hang(store: Store, tmp_path: Path, source: Path):
     (source / "loop").symlink_to(source)
     with pytest.raises(InvalidInput, match="link to a folder above"):
