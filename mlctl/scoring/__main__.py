@@ -17,7 +17,8 @@ import uvloop
 
 from mlctl.scoring.admission import Admission
 from mlctl.scoring.affinity import Companion
-from mlctl.scoring.app import ScoringApp
+from mlctl.scoring.app import SERVER_VERSION, ScoringApp
+from mlctl.scoring.behaviour import ENDPOINT, ENDPOINT_EXACT
 from mlctl.scoring.dispatch import Dispatcher, Ticket
 from mlctl.scoring.failure import Phase, describe_failure, log_failure, write_failure
 from mlctl.scoring.logs import LogFile, set_up_logging
@@ -43,10 +44,12 @@ class Replica:
         self._admission = Admission(
             self._loop, max_concurrent=options.max_concurrent, max_queue_wait_s=options.max_queue_wait_s
         )
-        self._dispatcher = Dispatcher(self._loop, self._admission.leave)
+        self._behaviour = ENDPOINT_EXACT if options.is_azure_exact else ENDPOINT
+        self._dispatcher = Dispatcher(self._loop, self._admission.leave, self._behaviour.run_failed)
         self._companion = Companion(is_on=options.run_threads == 1)
         request_log = RequestLog(self._log, self._loop)
-        self._app = ScoringApp(options.deployment, self._loop, self._enter, request_log)
+        own_headers = f"azureml-model-deployment: {options.deployment}\r\nx-ms-server-version: {SERVER_VERSION}\r\n"
+        self._app = ScoringApp(own_headers.encode(), self._loop, self._enter, [request_log.observe])
         self._http = HttpThread(self._app, self._loop, open_listener(options.fd), self._end)
 
     def serve(self) -> int:
@@ -56,7 +59,7 @@ class Replica:
         script = self._start_script()
         if script is None:
             return _FAILED_START
-        score = build_score(script, is_azure_exact=self._options.is_azure_exact)
+        score = build_score(script, self._behaviour)
         self._loop.call_soon_threadsafe(self._open)
         self._dispatcher.start_threads(self._options.run_threads - 1, score)
         self._dispatcher.work(score)

@@ -57,12 +57,12 @@ NOT_FOUND = refuse(
     " and try again.",
 )
 TOO_LARGE = refuse(413, "The data value transmitted exceeds the capacity limit of 100 MiB.")
-RUN_FAILED = Answer(
-    424,
-    b'{"message": "An unexpected error occurred in scoring script. Check the logs for more info."}',
-    JSON_TYPE + FUNCTION_FAILED + _MODEL_ERROR,
-)
-RESULT_REFUSED = refuse(424, "An unexpected internal error occurred. Check the logs for more info.", _MODEL_ERROR)
+_RUN_FAILED = b'{"message": "An unexpected error occurred in scoring script. Check the logs for more info."}'
+RUN_FAILED = Answer(424, _RUN_FAILED, JSON_TYPE + FUNCTION_FAILED + _MODEL_ERROR)
+SERVER_RUN_FAILED = Answer(500, _RUN_FAILED, JSON_TYPE + FUNCTION_FAILED)
+_RESULT_REFUSED = "An unexpected internal error occurred. Check the logs for more info."
+RESULT_REFUSED = refuse(424, _RESULT_REFUSED, _MODEL_ERROR)
+SERVER_RESULT_REFUSED = refuse(500, _RESULT_REFUSED)
 
 # Nobody reads this one: the status stands in the log only, as nginx writes it.
 CLIENT_LEFT = Answer(499, b"", b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from mlctl.scoring.answers import (
@@ -20,7 +20,6 @@ from mlctl.scoring.answers import (
 from mlctl.scoring.dispatch import Ticket
 from mlctl.scoring.exchange import exchange_of, send_answer
 from mlctl.scoring.request_ids import assign_ids
-from mlctl.scoring.request_log import RequestLog
 from mlctl.scoring.wire import query_to_text
 
 SERVER_VERSION = "mlctl/1"
@@ -30,7 +29,25 @@ Scope = dict[str, Any]
 Headers = dict[bytes, bytes]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[Scope, Headers, Receive], Awaitable[Answer]]
+Handler = Callable[[Scope, Headers, Receive], Awaitable[tuple[Answer, Ticket | None]]]
+
+
+class Handled(NamedTuple):
+    """A request and its answer, as told to the observers. headers: names in lower case. ticket: None if refused before.
+
+    started_s is on time.perf_counter's clock.
+    """
+
+    scope: Scope
+    headers: Headers
+    request_id: bytes
+    ticket: Ticket | None
+    answer: Answer
+    started_s: float
+
+
+# Called in the HTTP loop for each request but those to `/`, after its answer is on its way: quick, and may not raise.
+Observer = Callable[[Handled], None]
 
 
 class Route(NamedTuple):
@@ -46,16 +63,22 @@ def _route(handle: Handler, *methods: str) -> Route:
 
 
 class ScoringApp:
-    """Answers `/` itself and hands `/score` to `enter`, which sets the ticket's answer in its time."""
+    """Answers `/` itself and hands `/score` to `enter`, which sets the ticket's answer in its time.
+
+    own_headers: stand in every answer to a known route, rendered.
+    """
 
     def __init__(
-        self, deployment: str, loop: asyncio.AbstractEventLoop, enter: Callable[[Ticket], None], log: RequestLog
+        self,
+        own_headers: bytes,
+        loop: asyncio.AbstractEventLoop,
+        enter: Callable[[Ticket], None],
+        observers: Sequence[Observer],
     ) -> None:
         self._loop = loop
         self._enter = enter
-        self._log = log
-        own = f"azureml-model-deployment: {deployment}\r\nx-ms-server-version: {SERVER_VERSION}\r\n"
-        self._own_headers = own.encode()
+        self._observers = tuple(observers)
+        self._own_headers = own_headers
         self._routes = {
             "/": _route(self._answer_probe, "GET", "HEAD", "OPTIONS"),
             "/score": _route(self._answer_score, "GET", "POST", "OPTIONS"),
@@ -65,41 +88,40 @@ class ScoringApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started_s = time.perf_counter()
+        ticket = None
         headers: Headers = dict(scope["headers"])
         ids = assign_ids(headers)
         route = self._routes.get(scope["path"])
         if route is None or scope["method"] not in route.methods:
             answer, added = route.wrong_method if route else NOT_FOUND, b""
         else:
-            answer = ids.refusal or await route.handle(scope, headers, receive)
+            if ids.refusal:
+                answer = ids.refusal
+            else:
+                answer, ticket = await route.handle(scope, headers, receive)
             added = ids.headers + self._own_headers
         if answer is not CLIENT_LEFT:
             send_answer(exchange_of(receive), answer, added)
         if scope["path"] != "/":
-            self._log.add(
-                scope["method"],
-                scope["raw_path"],
-                answer.status,
-                started_s=started_s,
-                size_bytes=len(answer.body),
-                request_id=ids.request_id,
-            )
+            handled = Handled(scope, headers, ids.request_id, ticket, answer, started_s)
+            for observe in self._observers:
+                observe(handled)
 
-    async def _answer_probe(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def _answer_probe(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Answer, Ticket | None]:
         if scope["method"] == "OPTIONS":
-            return EMPTY
-        return HEALTHY if self.is_ready else STARTING
+            return EMPTY, None
+        return (HEALTHY if self.is_ready else STARTING), None
 
-    async def _answer_score(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def _answer_score(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Answer, Ticket | None]:
         method = scope["method"]
         if method == "OPTIONS":
-            return EMPTY
+            return EMPTY, None
         body = await _read_body(headers, receive) if method == "POST" else query_to_text(scope["query_string"])
         if isinstance(body, Answer):
-            return body
-        ticket = Ticket(body, headers, self._loop.create_future(), exchange_of(receive))
+            return body, None
+        ticket = Ticket(body, headers, scope, self._loop.create_future(), exchange_of(receive))
         self._enter(ticket)
-        return await ticket.answer
+        return await ticket.answer, ticket
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes | Answer:

@@ -15,9 +15,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-from mlctl.scoring.answers import CLIENT_LEFT, RUN_FAILED, Answer
+from mlctl.scoring.answers import CLIENT_LEFT, Answer
 from mlctl.scoring.redaction import render_exception
 
 # At 0.5 ms a model that takes 0.24 ms loses a seventh of its throughput.
@@ -36,20 +36,39 @@ class Ticket:
     """One request on its way to run().
 
     Whoever claims it answers it: a thread that is about to call run(), or the HTTP loop at the ticket's deadline.
+    scope: ASGI's. rows: how many the request has, where that is known. claimed_s, run_started_s, run_ended_s: when a
+    thread took it and when run() was called and done, on time.perf_counter's clock; 0 for what never happened.
     """
 
-    __slots__ = ("_connection", "_unclaimed", "answer", "body", "deadline_s", "headers", "is_admitted")
+    __slots__ = (
+        "_connection",
+        "_unclaimed",
+        "answer",
+        "body",
+        "claimed_s",
+        "deadline_s",
+        "headers",
+        "is_admitted",
+        "rows",
+        "run_ended_s",
+        "run_started_s",
+        "scope",
+    )
 
     def __init__(
         self,
         body: bytes,
         headers: Mapping[bytes, bytes],
+        scope: Mapping[str, Any],
         answer: asyncio.Future[Answer],
         connection: Connection,
     ) -> None:
         self.body = body
         self.headers = headers
+        self.scope = scope
         self.answer = answer
+        self.rows: int | None = None
+        self.claimed_s = self.run_started_s = self.run_ended_s = 0.0
         self.deadline_s = 0.0
         self.is_admitted = False
         self._connection = connection
@@ -72,12 +91,15 @@ HandBack = Callable[[Finished], None]
 class Dispatcher:
     """The queue of tickets, and the work that the threads behind it do.
 
+    failed: the answer to a request whose thread was interrupted from outside run().
+
     hand_back: is called in the loop with tickets and their answers, once for each ticket; for one that the loop has
     answered meanwhile, the answer means nothing.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, hand_back: HandBack) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, hand_back: HandBack, failed: Answer) -> None:
         self._loop = loop
+        self._failed = failed
         self._hand_back = hand_back
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._finished: deque[tuple[Ticket, Answer]] = deque()
@@ -103,7 +125,7 @@ class Dispatcher:
 
     def work(self, score: Score) -> None:
         """Answer tickets until `stop`; survives whatever a script throws at this thread."""
-        worker = _Worker(self._queue, score, self._finished, self._wake_loop)
+        worker = _Worker(self._queue, score, self._finished, self._wake_loop, self._failed)
         while not worker.is_stopped:
             try:
                 worker.work()
@@ -141,8 +163,10 @@ class _Worker:
         score: Score,
         finished: deque[tuple[Ticket, Answer]],
         wake_loop: Callable[[], None],
+        failed: Answer,
     ) -> None:
         self._tickets = tickets
+        self._failed = failed
         self._score = score
         self._finished = finished
         self._wake_loop = wake_loop
@@ -164,6 +188,7 @@ class _Worker:
 
     def _answer(self, ticket: Ticket) -> None:
         self._current = ticket
+        ticket.claimed_s = time.perf_counter()
         answer = self._score(ticket) if ticket.claim() and not ticket.is_abandoned() else CLIENT_LEFT
         self._finished.append((ticket, answer))
         self._current = None
@@ -171,6 +196,6 @@ class _Worker:
     def recover(self) -> None:
         """Give up on the ticket in hand, after an exception from nowhere, and wake the loop."""
         if self._current is not None:
-            self._finished.append((self._current, RUN_FAILED))
+            self._finished.append((self._current, self._failed))
             self._current = None
         self._wake_loop()

@@ -7,14 +7,25 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+
+class MicroBatching(NamedTuple):
+    """Which requests are joined: input_key names the rows in a body; a batch has at most max_rows of them."""
+
+    max_rows: int
+    max_wait_s: float
+    input_key: str
 
 
 @dataclass(frozen=True)
 class Options:
     """The settings of one replica, fixed at its start.
 
-    fd: a socket that is bound and listening. max_concurrent, max_queue_wait_s: see `admission`. run_threads: threads
-    that call run(), the main one included. failure_file: where a failed start is described, None for nowhere.
+    fd: a socket that is bound and listening. built_in: which model is served without a script. request_schema: a JSON
+    schema that bodies must match. collection: the data collector's configuration.
+    max_concurrent, max_queue_wait_s: see `admission`. run_threads: threads that call run(), the main one included.
+    failure_file: where a failed start is described, None for nowhere.
     app_root, entry_script, source_directory, model_dir: AML_APP_ROOT and AZUREML_ENTRY_SCRIPT,
     AZUREML_SOURCE_DIRECTORY, AZUREML_MODEL_DIR.
     """
@@ -28,6 +39,10 @@ class Options:
     run_threads: int
     is_azure_exact: bool
     failure_file: Path | None
+    micro_batching: MicroBatching | None
+    request_schema: Path | None
+    collection: Path | None
+    built_in: str | None
     app_root: Path
     entry_script: str | None
     source_directory: str | None
@@ -61,6 +76,12 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--run-threads", type=_count, default=1, help="threads that call run()")
     parser.add_argument("--failure-file", type=Path, help="where to describe a failed start")
     parser.add_argument("--azure-exact", action="store_true", help="encode results exactly as Azure does")
+    parser.add_argument("--batch-max-rows", type=_amount, default=0, help="join requests up to so many rows; 0: never")
+    parser.add_argument("--batch-max-wait-ms", type=float, default=5.0, help="longest wait for a fuller batch")
+    parser.add_argument("--batch-input-key", default="features", help="key of the rows in a body")
+    parser.add_argument("--request-schema", type=Path, help="JSON schema that bodies must match")
+    parser.add_argument("--collection", type=Path, help="configuration of the data collector")
+    parser.add_argument("--built-in", choices=("mlflow", "sklearn", "onnx"), help="serve the model without a script")
     return parser
 
 
@@ -78,6 +99,12 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str] = os.e
         run_threads=parsed.run_threads,
         is_azure_exact=parsed.azure_exact,
         failure_file=parsed.failure_file,
+        micro_batching=MicroBatching(parsed.batch_max_rows, parsed.batch_max_wait_ms / 1000, parsed.batch_input_key)
+        if parsed.batch_max_rows
+        else None,
+        request_schema=parsed.request_schema,
+        collection=parsed.collection,
+        built_in=parsed.built_in,
         app_root=Path(environment.get("AML_APP_ROOT") or Path.cwd()),
         entry_script=environment.get("AZUREML_ENTRY_SCRIPT"),
         source_directory=environment.get("AZUREML_SOURCE_DIRECTORY"),

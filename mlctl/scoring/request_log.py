@@ -1,4 +1,4 @@
-"""One log line per request, rendered and written off the hot path. Used by `app`, in the HTTP loop."""
+"""One log line per request, rendered and written off the hot path. An observer of `app`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import time
 from typing import NamedTuple
 
+from mlctl.scoring.app import Handled
 from mlctl.scoring.logs import LogFile, stamp
 
 _FLUSH_EVERY_S = 0.05
@@ -24,14 +25,16 @@ class RequestLine(NamedTuple):
     took_s: float
     size_bytes: int
     request_id: bytes
+    rows: int | None
 
     def render(self) -> str:
-        """Write the line: method, path, status, duration, length of the answer, id."""
+        """Write the line: method, path, status, duration, length of the answer, id, rows where they are known."""
         path = self.path[:_LONGEST_PATH].decode("ascii", "backslashreplace")
         request_id = self.request_id.decode("ascii", "backslashreplace")
+        rows = "" if self.rows is None else f" {self.rows} rows"
         return (
             f"{stamp(self.at)} I [{_PID}] azmlinfsrv - {self.method} {path} {self.status}"
-            f" {self.took_s * 1000:.3f}ms {self.size_bytes} {request_id}\n"
+            f" {self.took_s * 1000:.3f}ms {self.size_bytes} {request_id}{rows}\n"
         )
 
 
@@ -43,12 +46,19 @@ class RequestLog:
         self._loop = loop
         self._is_flush_due = False
 
-    def add(
-        self, method: str, path: bytes, status: int, *, started_s: float, size_bytes: int, request_id: bytes
-    ) -> None:
-        """Note an answer. `started_s` is on time.perf_counter's clock."""
-        took_s = time.perf_counter() - started_s
-        line = RequestLine(time.time(), method, path, status, took_s, size_bytes, request_id)
+    def observe(self, handled: Handled) -> None:
+        """Note an answer."""
+        scope, answer, ticket = handled.scope, handled.answer, handled.ticket
+        line = RequestLine(
+            time.time(),
+            scope["method"],
+            scope["raw_path"],
+            answer.status,
+            time.perf_counter() - handled.started_s,
+            len(answer.body),
+            handled.request_id,
+            ticket.rows if ticket else None,
+        )
         self._file.put_off(line.render)
         if not self._is_flush_due:
             self._is_flush_due = True

@@ -6,19 +6,19 @@ import logging
 import time
 from collections.abc import Mapping
 
-from mlctl.scoring.answers import RESULT_REFUSED, RUN_FAILED, Answer, answer_result, refuse
+from mlctl.scoring.answers import Answer, answer_result, refuse
+from mlctl.scoring.behaviour import Behaviour
 from mlctl.scoring.dispatch import Score, Ticket
 from mlctl.scoring.redaction import render_exception
 from mlctl.scoring.user_code import Script
-from mlctl.scoring.wire import encode_result, encode_result_exactly
 
 _logger = logging.getLogger("azmlinfsrv")
 
 
-def build_score(script: Script, *, is_azure_exact: bool) -> Score:
+def build_score(script: Script, behaviour: Behaviour) -> Score:
     """Build the function that answers a ticket with the script's result."""
     run, wants_headers, clock = script.run, script.wants_headers, time.perf_counter
-    encode = encode_result_exactly if is_azure_exact else encode_result
+    encode = behaviour.encode
 
     def score(ticket: Ticket) -> Answer:
         try:
@@ -26,18 +26,18 @@ def build_score(script: Script, *, is_azure_exact: bool) -> Score:
         except UnicodeDecodeError as exc:
             return refuse(400, f"Input cannot be decoded as UTF-8: {exc}")
         try:
-            started_s = clock()
+            ticket.run_started_s = clock()
             result = run(text, _headers_for_script(ticket.headers)) if wants_headers else run(text)
-            took_ms = (clock() - started_s) * 1000
+            ticket.run_ended_s = clock()
         except BaseException as exc:  # sys.exit() in run() fails one request, not the replica
             _log_exception(exc, ticket.body)
-            return RUN_FAILED
+            return behaviour.run_failed
         try:
             status, body = encode(result)
         except Exception as exc:  # objects of the script take part in the encoding
             _log_exception(exc, ticket.body)
-            return RESULT_REFUSED
-        return answer_result(status, body, took_ms)
+            return behaviour.result_refused
+        return answer_result(status, body, (ticket.run_ended_s - ticket.run_started_s) * 1000)
 
     return score
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlctl.scoring.admission import Admission
-from mlctl.scoring.answers import CLIENT_LEFT, Answer
+from mlctl.scoring.answers import CLIENT_LEFT, RUN_FAILED, Answer
 from mlctl.scoring.dispatch import Dispatcher, Score, Ticket
 
 
@@ -30,14 +30,14 @@ class Bench:
     def __init__(self, *, max_concurrent: int = 1, max_queue_wait_s: float = 60) -> None:
         self.loop = asyncio.get_running_loop()
         self.admission = Admission(self.loop, max_concurrent=max_concurrent, max_queue_wait_s=max_queue_wait_s)
-        self.dispatcher = Dispatcher(self.loop, self.admission.leave)
+        self.dispatcher = Dispatcher(self.loop, self.admission.leave, RUN_FAILED)
 
     def start(self, score: Score = _answer, threads: int = 1) -> None:
         self.admission.open()
         self.dispatcher.start_threads(threads, score)
 
     def enter(self, body: bytes, client: Client | None = None) -> asyncio.Future[Answer]:
-        ticket = Ticket(body, {}, self.loop.create_future(), client or Client())
+        ticket = Ticket(body, {}, {}, self.loop.create_future(), client or Client())
         self.admission.enter(ticket)
         self.dispatcher.put(ticket)
         return ticket.answer
@@ -52,7 +52,7 @@ def _run(scenario: Scenario) -> None:
 
 def test_ticket_is_claimed_once_by_many_threads() -> None:
     for _ in range(50):
-        ticket = Ticket(b"", {}, asyncio.Future(loop=asyncio.new_event_loop()), Client())
+        ticket = Ticket(b"", {}, {}, asyncio.Future(loop=asyncio.new_event_loop()), Client())
         ticket.answer.get_loop().close()
         claims: list[bool] = []
         threads = [threading.Thread(target=lambda: claims.append(ticket.claim())) for _ in range(8)]  # noqa: B023 joined below

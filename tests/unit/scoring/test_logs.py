@@ -88,7 +88,7 @@ def test_print_of_what_has_no_utf8_form_does_not_raise(file: LogFile, path: Path
 
 
 def test_request_line_shows_no_raw_bytes_of_the_client() -> None:
-    line = RequestLine(0.0, "POST", b"/x\xff" + b"y" * 500, 404, 0.0123456, 5, b"id\x9b")
+    line = RequestLine(0.0, "POST", b"/x\xff" + b"y" * 500, 404, 0.0123456, 5, b"id\x9b", None)
     text = line.render()
     assert text.startswith("1970-01-01 00:00:00,000 I [")
     assert "POST /x\\xffyyy" in text
