@@ -57,6 +57,11 @@ class Settings:
         return self.home / "logs"
 
     @property
+    def collected_data(self) -> Path:
+        """What data collectors keep: ENDPOINT/DEPLOYMENT/COLLECTION/yyyy/MM/dd/HH/REPLICA.jsonl."""
+        return self.home / "modelDataCollector"
+
+    @property
     def gateway(self) -> Path:
         """Envoy's bootstrap and xDS files."""
         return self.home / "gateway"

@@ -33,7 +33,7 @@ from mlctl.cli.options import (
     is_true,
 )
 from mlctl.cli.state import current
-from mlctl.ops import deployments, logs, trial
+from mlctl.ops import collected_data, deployments, logs, trial
 
 app = typer.Typer(
     help="Deployments: a model and its scoring script, served by replicas.", rich_markup_mode=None, add_completion=False
@@ -223,3 +223,23 @@ def events(name: DeploymentName, endpoint_name: OwnerName, lines: Lines = 1000) 
     state = current()
     rows = deployments.list_events(state.session, endpoint=endpoint_name, name=name, limit=lines)
     state.emit(rows, lambda: render.show_events(rows))
+
+
+@app.command(epilog=GLOBALS)
+def data(
+    name: DeploymentName,
+    endpoint_name: OwnerName,
+    collection: Annotated[
+        str | None, typer.Option("--collection", help="request, response, or a name of your own; all if left out.")
+    ] = None,
+    tail: Annotated[int, typer.Option("--tail", help="How many events, from the end.", min=1)] = 100,
+) -> None:
+    """List what a deployment's data_collector has kept, oldest first; that of a deleted one, too.
+
+    Example: mlctl deployment data -n blue -e fraud-endpoint --collection request --tail 20
+    """
+    state = current()
+    found = collected_data.read(state.session, endpoint=endpoint_name, name=name, collection=collection, tail=tail)
+    if found.note:
+        state.session.on_notice(found.note)
+    state.emit(found.events, lambda: render.show_collected(found))

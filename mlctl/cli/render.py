@@ -5,6 +5,7 @@ rich is imported where a view is drawn: most commands run in pipes and never nee
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mlctl.ops.artifacts import ArtifactUse, Pruned
+    from mlctl.ops.collected_data import CollectedData
     from mlctl.ops.daemon import DaemonStatus
     from mlctl.ops.deployments import DeploymentResult
     from mlctl.ops.doctor import Finding
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 GOOD, BAD, NOTE = "✔", "✖", "!"
 BAR_WIDTH = 17
+PREVIEW_LENGTH = 60
 
 
 def _console(*, is_error: bool = False) -> Console:
@@ -312,6 +315,30 @@ def show_events(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(time.strftime("%H:%M:%S", time.localtime(row["at"])), row["kind"], row["message"], row["os_user"])
     _console().print(table)
+
+
+def show_collected(found: CollectedData) -> None:
+    """List collected events, one line each, and say where they lie."""
+    if not found.events:
+        return
+    table = _table("time", "collection", "id", "status", "data")
+    for event in found.events:
+        table.add_row(
+            str(event.get("time", ""))[:23].replace("T", " "),
+            str(event.get("type", "")).removeprefix("azureml.inference."),
+            str(event.get("correlationid", "")),
+            str(event.get("statuscode", "–")),
+            _preview(event.get("data")),
+        )
+    console = _console()
+    console.print(table)
+    console.print(f"\n{len(found.events):,} events; all of them are in {found.folder}")
+
+
+def _preview(data: object) -> str:
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    text = "".join(char if char.isprintable() else " " for char in text[: PREVIEW_LENGTH + 1])
+    return text if len(text) <= PREVIEW_LENGTH else f"{text[:PREVIEW_LENGTH]}…"
 
 
 def show_trial(trial: Trial) -> None:

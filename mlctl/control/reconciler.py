@@ -38,6 +38,7 @@ from mlctl.registry.secrets import SecretBox, open_secret_box
 from mlctl.registry.store import Store
 from mlctl.runtimes import mounts, reports
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder, Runtime
+from mlctl.runtimes.collection import collection_file
 from mlctl.runtimes.orders import make_order
 from mlctl.settings import Settings
 
@@ -183,6 +184,7 @@ class EndpointReconciler:
         replicas.remove_replica(self._store, replica.id)
         self._settle_loss(replica, deployment, how)
         self._failure_file(replica.id).unlink(missing_ok=True)
+        collection_file(self._failure_file(replica.id), replica.id).unlink(missing_ok=True)
 
     def _settle_loss(self, replica: ReplicaRow, deployment: DeploymentRow | None, how: str) -> None:
         is_expected = replica.state == ReplicaState.DRAINING or deployment is None or deployment.state == "Deleting"
@@ -276,6 +278,7 @@ class EndpointReconciler:
             socket=Path(replica.socket),
             log_file=reports.log_file(self._context.settings, self.endpoint, replica.deployment, replica.id),
             failure_file=self._failure_file(replica.id),
+            collected_data=self._context.settings.collected_data,
         )
 
     def _mark_draining(self, plan: ReplicaPlan) -> None:

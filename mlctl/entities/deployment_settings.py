@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -164,6 +165,11 @@ class Collection(Part, frozen=True):
     client_id: Annotated[str, Text()] | None = Field(default=None, description="Identity that writes it.")
 
 
+_PAYLOADS = ("request", "response")
+_MOST_OWN_COLLECTIONS = 5
+_COLLECTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+
+
 class RollingRate(StrEnum):
     """How often a new file of collected data is begun."""
 
@@ -196,6 +202,19 @@ class DataCollector(Part, frozen=True):
     request_logging: RequestLogging | None = Field(
         default=None, description="What is noted of a request besides its body."
     )
+
+    @field_validator("collections")
+    @classmethod
+    def _check_names(cls, value: Mapping[str, Collection]) -> Mapping[str, Collection]:
+        for name in value:
+            if not _COLLECTION_NAME.fullmatch(name):
+                hint = "letters, digits, - and _, 64 at most: it names a folder"
+                refuse(f'"{name}" is not a name for a collection', hint)
+        own = [name for name, one in value.items() if one.enabled and name.lower() not in _PAYLOADS]
+        if len(own) > _MOST_OWN_COLLECTIONS:
+            hint = f"{_MOST_OWN_COLLECTIONS} at most besides request and response"
+            refuse(f"{len(own)} collections are too many ({', '.join(own)})", hint)
+        return value
 
 
 class ResourceAmounts(Part, frozen=True):

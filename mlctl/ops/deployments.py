@@ -191,6 +191,9 @@ def delete(session: Session, *, endpoint: str, name: str, waits: bool = True) ->
     else:
         daemon.ensure_running(session)
         daemon.wake(session, row.endpoint)
+    collected = session.settings.collected_data / row.endpoint / row.name
+    if collected.is_dir():
+        session.on_notice(f"the data that {row.name} collected stays in {collected}: rm -r removes it")
 
 
 def _refuse_live(session: Session, endpoint: str, spec: Mapping[str, Any], name: str) -> None:

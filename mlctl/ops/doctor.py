@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mlctl.errors import MlctlError
 from mlctl.ops import artifacts as artifact_ops
+from mlctl.ops.collected_data import count_bytes
 from mlctl.ops.daemon import DaemonStatus, get_status
 from mlctl.ops.resolving import show_size
 from mlctl.ops.session import Session
@@ -184,7 +185,15 @@ def check_keys(session: Session) -> Iterator[Finding]:
 
 
 # A new check is a function of a session that yields findings, and its name here.
-CHECKS: tuple[Check, ...] = (check_daemon, check_gateway, check_disk, check_keys)
+def check_collected_data(session: Session) -> Iterator[Finding]:
+    """Tell where the data collectors' files are, if there are any: nothing removes them but their owner."""
+    root = session.settings.collected_data
+    if size := count_bytes(root):
+        text = f"{root} · {show_size(size)} · kept until you remove it, also of deleted deployments"
+        yield Finding(Level.OK, "collected", text, f"rm -r {root}/ENDPOINT/DEPLOYMENT")
+
+
+CHECKS: tuple[Check, ...] = (check_daemon, check_gateway, check_disk, check_keys, check_collected_data)
 
 
 def _examine_strays(session: Session, *, cleans: bool) -> list[Finding]:

@@ -148,6 +148,8 @@ class _Trial:
             socket=self._run_dir / f"{self._id}.sock",
             log_file=self._session.settings.logs / ".trials" / f"{self._id}.log",
             failure_file=self._run_dir / f"{self._id}.failure.json",
+            # Collectors of the script shall find what they need; what they collect goes with the mount.
+            collected_data=mount.work_dir / "collected",
         )
         self._handle = self._runtime.start(order)
         return order, f"pid {self._handle.pid}"
@@ -212,7 +214,7 @@ class _Trial:
         if self._handle is not None:
             self._runtime.kill(self._handle)
         mounts.remove_mounts(self._session.settings, ".trials", self._id)
-        for suffix in (".sock", ".failure.json"):
+        for suffix in (".sock", ".failure.json", ".collection.json"):
             (self._run_dir / f"{self._id}{suffix}").unlink(missing_ok=True)
         if all(step.error is None for step in self.steps):
             shutil.rmtree(self._session.settings.logs / ".trials", ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class ReplicaOrder:
     """Everything needed to start one replica.
 
     app_root: the code folder; entry_script: path of the script inside it. model_dir: None without a model.
+    collection: what the data collector shall keep, None: nothing.
     has_network: False: it must not reach anything, and is reached by its socket alone.
     """
 
@@ -33,6 +34,7 @@ class ReplicaOrder:
     work_dir: Path
     log_file: Path
     failure_file: Path
+    collection: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

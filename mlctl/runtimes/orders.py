@@ -8,6 +8,7 @@ from typing import Any
 
 from mlctl.entities.stored import read_map
 from mlctl.runtimes.base import ReplicaOrder
+from mlctl.runtimes.collection import plan_collection
 from mlctl.runtimes.mounts import Mount
 
 DEFAULT_CONCURRENCY = 1
@@ -23,8 +24,12 @@ def make_order(
     socket: Path,
     log_file: Path,
     failure_file: Path,
+    collected_data: Path,
 ) -> ReplicaOrder:
-    """Fill an order with what the document asks for and the plan was resolved to."""
+    """Fill an order with what the document asks for and the plan was resolved to.
+
+    collected_data: where the data collectors of all deployments keep what they collect.
+    """
     request, properties = read_map(spec, "request_settings"), read_map(spec, "properties")
     return ReplicaOrder(
         id=replica,
@@ -44,6 +49,7 @@ def make_order(
         work_dir=mount.work_dir,
         log_file=log_file,
         failure_file=failure_file,
+        collection=plan_collection(spec, root=collected_data, replica=replica),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlctl.errors import BackendUnavailable
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
+from mlctl.runtimes.collection import collection_file, write_collection
 from mlctl.runtimes.environments import find_environment, start_words
 from mlctl.runtimes.processes import (
     ProcessId,
@@ -67,6 +68,10 @@ class ProcessRuntime:
             *("--max-concurrent", str(order.max_concurrent), "--max-queue-wait-ms", str(order.max_queue_wait_ms)),
             *("--run-threads", str(order.run_threads), "--failure-file", str(order.failure_file)),
         ]
+        if order.collection is not None:
+            file = collection_file(order.failure_file, order.id)
+            write_collection(file, order.collection)
+            words += ["--collection", str(file)]
         return [*words, "--azure-exact"] if order.is_azure_exact else words
 
     def _environment(self, order: ReplicaOrder) -> dict[str, str]:

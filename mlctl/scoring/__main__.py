@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -27,6 +28,9 @@ from mlctl.scoring.request_log import RequestLog
 from mlctl.scoring.scorer import build_score
 from mlctl.scoring.server import HttpThread, open_listener, watch_signals
 from mlctl.scoring.user_code import Script, call_init, load_script
+
+if TYPE_CHECKING:
+    from mlctl.scoring.collection.collector import DataCollector
 
 _logger = logging.getLogger("azmlinfsrv")
 _LINGER_S = 3
@@ -48,8 +52,10 @@ class Replica:
         self._dispatcher = Dispatcher(self._loop, self._admission.leave, self._behaviour.run_failed)
         self._companion = Companion(is_on=options.run_threads == 1)
         request_log = RequestLog(self._log, self._loop)
+        self._collector = _open_collector(options, self._loop)
+        observers = [request_log.observe, *(self._collector.observers if self._collector else ())]
         own_headers = f"azureml-model-deployment: {options.deployment}\r\nx-ms-server-version: {SERVER_VERSION}\r\n"
-        self._app = ScoringApp(own_headers.encode(), self._loop, self._enter, [request_log.observe])
+        self._app = ScoringApp(own_headers.encode(), self._loop, self._enter, observers)
         self._http = HttpThread(self._app, self._loop, open_listener(options.fd), self._end)
 
     def serve(self) -> int:
@@ -66,7 +72,9 @@ class Replica:
         return 1 if self._http.has_failed else 0
 
     def flush(self) -> None:
-        """Write out what is left of the log."""
+        """Write out what is left of the log and of what is collected."""
+        if self._collector:
+            self._collector.close()
         sys.stdout.flush()
         self._log.flush()
 
@@ -114,6 +122,15 @@ class Replica:
         time.sleep(_LINGER_S)
         self.flush()
         os._exit(1 if self._http.has_failed else 0)
+
+
+def _open_collector(options: Options, loop: uvloop.Loop) -> DataCollector | None:
+    """Start the data collector, which replicas that collect nothing need not load."""
+    if options.collection is None:
+        return None
+    from mlctl.scoring.collection.collector import open_collector
+
+    return open_collector(options.collection, loop)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""`azureml.core.model.Model` of the v1 SDK for scripts that only ask it where their model lies.
+"""`azureml.core.model.Model` for scripts that only ask it where their model lies, and `azureml.ai.monitoring`.
 
 The finder stands behind all others: an installed azureml package is used as it is, and a script that imports none
 never gets here.
@@ -13,6 +13,12 @@ from collections.abc import Sequence
 from types import ModuleType
 
 _STOOD_IN_FOR = ("azureml", "azureml.core", "azureml.core.model")
+# azureml-ai-monitoring: what each module offers. None of them holds anything else.
+_MONITORING = {
+    "azureml.ai": (),
+    "azureml.ai.monitoring": ("Collector",),
+    "azureml.ai.monitoring.context": ("BasicCorrelationContext", "CorrelationContext", "get_context"),
+}
 
 
 class ShimFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -21,15 +27,19 @@ class ShimFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return a stand-in for one of the three modules."""
-        if fullname not in _STOOD_IN_FOR:
+        """Return a stand-in for one of the modules."""
+        if fullname not in _STOOD_IN_FOR and fullname not in _MONITORING:
             return None
-        is_package = fullname != "azureml.core.model"
+        is_package = fullname not in ("azureml.core.model", "azureml.ai.monitoring.context")
         return importlib.machinery.ModuleSpec(fullname, self, origin="mlctl", is_package=is_package)
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill a stand-in."""
-        if module.__name__ != "azureml":
+        if names := _MONITORING.get(module.__name__):
+            from mlctl.scoring.collection import monitoring
+
+            vars(module).update({name: getattr(monitoring, name) for name in names})
+        elif module.__name__ in ("azureml.core", "azureml.core.model"):
             from mlctl.scoring.v1_model import Model
 
             vars(module)["Model"] = Model

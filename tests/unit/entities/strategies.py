@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from hypothesis import strategies as st
 
-from mlctl.entities.deployment_settings import TargetUtilizationScaleSettings
+from mlctl.entities.deployment_settings import Collection, TargetUtilizationScaleSettings
 from mlctl.entities.endpoint import Identity, TrafficMap
 from mlctl.entities.environment import InlineEnvironment
 from mlctl.entities.parts import Part
@@ -74,7 +74,8 @@ def _for_type(annotation: Any) -> st.SearchStrategy[Any]:
     if origin is list:
         return st.lists(_for_type(arguments[0]), max_size=3)
     if origin is Mapping:
-        return st.dictionaries(WORDS, _for_type(arguments[1]), max_size=3)
+        names = NAMES if arguments[1] is Collection else WORDS
+        return st.dictionaries(names, _for_type(arguments[1]), max_size=3)
     return documents(annotation)
 
 

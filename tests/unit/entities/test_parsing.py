@@ -99,6 +99,16 @@ def test_a_right_document_has_no_problems() -> None:
             "",
         ),
         (
+            'data_collector: {collections: {"../up": {enabled: "true"}}}',
+            'data_collector.collections: "../up" is not a name for a collection',
+            "letters, digits, - and _, 64 at most: it names a folder",
+        ),
+        (
+            "data_collector: {collections: {" + ", ".join(f'c{i}: {{enabled: "true"}}' for i in range(6)) + "}}",
+            "data_collector.collections: 6 collections are too many (c0, c1, c2, c3, c4, c5)",
+            "5 at most besides request and response",
+        ),
+        (
             "data_collector: {collections: {}, request_logging: {capture_headers: x}}",
             'data_collector.request_logging.capture_headers: "x" is not a list',
             "each item is a line of its own that begins with -",
