@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, cast
 
+from mlctl.entities.parts import Part
+from mlctl.entities.shape import find_types, is_map, is_part
 from mlctl.entities.values import show_value
 from mlctl.errors import InvalidInput, UsageError
 
@@ -15,20 +17,25 @@ _SEGMENT = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
 
 def apply_generic_update(
-    data: dict[str, Any], operations: Sequence[tuple[str, ...]], force_string: bool = False
+    data: dict[str, Any],
+    operations: Sequence[tuple[str, ...]],
+    force_string: bool = False,
+    *,
+    model_class: type[Part] | None = None,
 ) -> dict[str, Any]:
     """Return the data with the operations applied in order.
 
     operations: ("set", "a.b=1", …), ("add", "path", "k=v" or JSON, …), ("remove", "path") or ("remove", "list", "0").
-    Values are read as JSON where they are JSON; force_string turns that off.
+    Values are read as JSON where they are JSON; force_string turns that off. model_class: maps that it knows and the
+    data leaves out are begun on the way, since az works on objects that have all of them.
     """
     changed = deepcopy(data)
     for verb, *arguments in operations:
         if verb == "set":
             for expression in arguments:
-                _apply_set(changed, expression, force_string)
+                _apply_set(changed, expression, force_string, model_class)
         elif verb == "add":
-            _apply_add(changed, arguments, force_string)
+            _apply_add(changed, arguments, force_string, model_class)
         elif verb == "remove":
             _apply_remove(changed, arguments)
         else:
@@ -36,10 +43,11 @@ def apply_generic_update(
     return changed
 
 
-def _apply_set(root: dict[str, Any], expression: str, force_string: bool) -> None:
+def _apply_set(root: dict[str, Any], expression: str, force_string: bool, model_class: type[Part] | None) -> None:
     key, text = _split_pair(expression, f"--set {expression}", "--set instance_count=2")
     option = f"--set {expression}"
     *above, last = _split_path(key, option)
+    _begin_maps(root, above, model_class)
     target = _find(root, above, option)
     value = _read_value(text, force_string)
     if isinstance(target, list):
@@ -52,12 +60,13 @@ def _apply_set(root: dict[str, Any], expression: str, force_string: bool) -> Non
         raise InvalidInput(f"{option}: {'.'.join(above)} is {show_value(target)}, nothing can be set in it")
 
 
-def _apply_add(root: dict[str, Any], arguments: list[str], force_string: bool) -> None:
+def _apply_add(root: dict[str, Any], arguments: list[str], force_string: bool, model_class: type[Part] | None) -> None:
     if len(arguments) < 2:
         raise UsageError("--add needs a path and at least one value", hint="write --add path.of.list key=value")
     path, *values = arguments
     option = f"--add {path}"
     *above, last = _split_path(path, option)
+    _begin_maps(root, above, model_class)
     parent = _find(root, above, option)
     if isinstance(parent, dict):
         entries = cast("dict[str, Any]", parent)
@@ -134,6 +143,23 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
+def _begin_maps(root: dict[str, Any], segments: list[str], model_class: type[Part] | None) -> None:
+    """Begin the maps on the way that the model knows and the document leaves out."""
+    target: Any = root
+    path: tuple[str, ...] = ()
+    for segment in segments:
+        if model_class is None or not isinstance(target, dict):
+            return
+        entries = cast("dict[str, Any]", target)
+        key = _find_key(entries, segment) or _to_snake(segment)
+        path = (*path, key)
+        if entries.get(key) is None:
+            if not any(is_part(found) or is_map(found) for found in find_types(model_class, path)):
+                return
+            entries[key] = {}
+        target = entries[key]
+
+
 def _find(root: Any, segments: list[str], option: str) -> Any:
     target = root
     for segment in segments:
@@ -149,15 +175,19 @@ def _step(target: Any, segment: str, option: str) -> Any:
     key = _find_key(entries, segment)
     if key is None:
         shown = show_value(cast("object", target))
-        options = f"there are: {', '.join(sorted(entries))}" if entries else f"it would stand in {shown}"
+        known = sorted(key for key in entries if key != "$schema")
+        options = f"there are: {', '.join(known)}" if known else f"it would stand in {shown}"
         raise InvalidInput(f"{option}: there is no {segment}", hint=options)
     return entries[key]
 
 
 def _find_key(entries: dict[str, Any], segment: str) -> str | None:
     """Find a key as it is written, else in snake_case: `instanceCount` is instance_count."""
-    snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", segment).lower()
-    return next((key for key in (segment, snake) if key in entries), None)
+    return next((key for key in (segment, _to_snake(segment)) if key in entries), None)
+
+
+def _to_snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
 def _find_index(items: list[Any], segment: str, option: str) -> int:

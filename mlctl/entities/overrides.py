@@ -11,7 +11,7 @@ from mlctl.entities.document import Document, Path, render_path
 from mlctl.entities.parts import Part
 from mlctl.entities.shape import find_types
 from mlctl.entities.values import show_value
-from mlctl.errors import InvalidInput, UsageError
+from mlctl.errors import InvalidInput
 
 _STEP = re.compile(r"\[(\d{1,6})\]|([^.\[\]]+)")
 
@@ -37,10 +37,10 @@ def apply_overrides(data: dict[str, Any], expressions: Sequence[str], model_clas
 def _split_expression(expression: str) -> tuple[Path, str]:
     key, separator, text = expression.partition("=")
     if not separator or not key:
-        raise UsageError(f"--set {expression}: there is no = in it", hint="write --set instance_count=2")
+        raise InvalidInput(f"--set {expression}: there is no = in it", hint="write --set instance_count=2")
     path = tuple(int(match[1]) if match[1] else match[2] for match in _STEP.finditer(key))
     if render_path(path) != key or not isinstance(path[0], str):
-        raise UsageError(f'--set {expression}: "{key}" is not a path', hint="write a.b=value or a.list[0]=value")
+        raise InvalidInput(f'--set {expression}: "{key}" is not a path', hint="write a.b=value or a.list[0]=value")
     return path, text
 
 

@@ -34,6 +34,12 @@ def is_part(found: Any) -> bool:
     return isinstance(found, type) and issubclass(found, Part)
 
 
+def is_map(found: Any) -> bool:
+    """Say whether a type is a map with free names, as `tags` is."""
+    origin = get_origin(found)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
 def _walk(model: type[Part]) -> Iterator[tuple[Path, type[Part]]]:
     level: list[tuple[Path, type[Part]]] = [((), model)]
     while level:

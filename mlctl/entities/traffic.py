@@ -91,7 +91,7 @@ def check_traffic(
         raise InvalidInput(f"traffic of {endpoint}: {fault}", hint=_suggest_rest(traffic, deployments))
     fault = find_mirror_fault(mirror, traffic)
     if fault is not None:
-        raise InvalidInput(f"mirrored traffic of {endpoint}: {fault}", hint='for example --mirror-traffic "green=10"')
+        raise InvalidInput(f"mirrored traffic of {endpoint}: {fault}", hint=_suggest_mirror(mirror, traffic, endpoint))
 
 
 def _describe_unknown(name: str, percent: int, deployments: Collection[str], endpoint: str) -> str:
@@ -99,6 +99,17 @@ def _describe_unknown(name: str, percent: int, deployments: Collection[str], end
     near = get_close_matches(name, sorted(deployments), n=1)
     question = f". Did you mean {near[0]}={percent}?" if near else ""
     return f"there is no deployment {name} at {endpoint}{known}{question}"
+
+
+def _suggest_mirror(mirror: Mapping[str, int], traffic: Mapping[str, int], endpoint: str) -> str:
+    """Give the command that ends the conflict: one mirror, no more than allowed, to a deployment that is not live."""
+    shares = {name: percent for name, percent in mirror.items() if percent}
+    idle = [name for name in shares if not traffic.get(name)]
+    chosen = f"{idle[0]}={min(shares[idle[0]], MIRROR_MAX_PERCENT)}" if idle else f"{next(iter(shares))}=0"
+    live = " ".join(f"{name}={percent}" for name, percent in traffic.items() if percent)
+    return f"mlctl endpoint update -n {endpoint}{f' --traffic {chr(34)}{live}{chr(34)}' if live else ''}" + (
+        f' --mirror-traffic "{chosen}"'
+    )
 
 
 def _suggest_rest(traffic: Mapping[str, int], deployments: Collection[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, UserCodeFailed
 from mlctl.ops import daemon, endpoints, waiting
 from mlctl.ops.documents import Document, deployment_document, deployment_list_row, scoring_uri
-from mlctl.ops.session import Session
+from mlctl.ops.session import Session, Watcher
 from mlctl.registry import deployments, events, replicas
 from mlctl.registry import endpoints as endpoint_rows
 from mlctl.registry.deployments import DeploymentRow
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlctl.ops.loading import Loaded
 
 Operation = tuple[str, Sequence[str]]
+# Each lost race means that another update was written: so many in a row are no accident.
+_MOST_TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -98,20 +100,39 @@ def update(
     checks_script: bool = True,
     waits: bool = True,
 ) -> DeploymentResult:
-    """Change a deployment: the new generation comes up beside the old one and takes over when it is ready."""
+    """Change a deployment: the new generation comes up beside the old one and takes over when it is ready.
+
+    Two updates at once are applied one after the other, the second to what the first left.
+    """
     from mlctl.ops.loading import update_deployment
     from mlctl.ops.resolving import resolve
 
     target = _name_target(file, name, endpoint)
-    row = deployments.get_deployment(session.store, *target)
-    loaded = update_deployment(row, file, operations, forces_text=forces_text, notice=session.on_notice)
-    plan = resolve(session, loaded, checks_script=checks_script, base=row)
     after = events.last_id(session.store)
+    teller = session
+    for _ in range(_MOST_TRIES):
+        row = deployments.get_deployment(session.store, *target)
+        loaded = update_deployment(row, file, operations, forces_text=forces_text, notice=teller.on_notice)
+        plan = resolve(teller, loaded, checks_script=checks_script, base=row)
+        if _write(session, row, loaded, plan):
+            row = deployments.get_deployment(session.store, *target)
+            return _finish(session, row, after=after, waits=waits)
+        # Once is enough: the tries after the first tell nothing new.
+        teller = replace(session, watcher=Watcher(), on_notice=_tell_nobody)
+    raise Conflict(f"{target[1]} is being changed by others all the time", hint="try again")
+
+
+def _tell_nobody(_: str) -> None:
+    """Swallow a notice."""
+
+
+def _write(session: Session, row: DeploymentRow, loaded: Loaded, plan: dict[str, Any]) -> bool:
+    """Write the next generation, made from `row`; False when somebody else was faster."""
     is_scaling = plan == row.plan and _without_count(loaded.spec) == _without_count(row.spec)
     with session.store.transaction():
         current = deployments.get_deployment(session.store, row.endpoint, row.name)
         if current.generation != row.generation:
-            raise Conflict(f"{row.name} was changed by somebody else meanwhile", hint="try again")
+            return False
         if current.state == "Deleting":
             raise Conflict(f"{row.name} is being deleted")
         generation = deployments.write_generation(
@@ -125,7 +146,7 @@ def update(
         if is_scaling:
             # The same replicas serve on; only their number changes.
             deployments.carry_over(session.store, row, generation)
-    return _finish(session, deployments.get_deployment(session.store, row.endpoint, row.name), after=after, waits=waits)
+    return True
 
 
 def _without_count(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,6 +280,8 @@ def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) ->
     )
     if isinstance(outcome, MlctlError):
         raise outcome
+    if outcome.generation > row.generation:
+        session.on_notice(f"{row.name} was updated again meanwhile: generation {outcome.generation} serves now")
     # Traffic that it was promised is a change of the endpoint of its own; what led here has been told.
     after = events.last_id(session.store)
     generation = endpoint_rows.get_endpoint(session.store, row.endpoint).generation
@@ -267,12 +290,11 @@ def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) ->
 
 
 def _find_outcome(session: Session, row: DeploymentRow) -> DeploymentRow | MlctlError | None:
+    """Return how it ended. A later update was made from this one: its end is the end of both."""
     found = deployments.find_deployment(session.store, row.endpoint, row.name)
     if found is None or found.state == "Deleting":
         return Conflict(f"{row.name} was deleted meanwhile")
-    if found.generation > row.generation:
-        return Conflict(f"{row.name} was changed by somebody else meanwhile")
-    if found.observed_generation < row.generation:
+    if found.observed_generation < found.generation:
         return None
     return _failure(found) if found.state == "Failed" else found
 

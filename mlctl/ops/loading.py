@@ -113,7 +113,7 @@ def load_endpoint(
 
 def update_endpoint(base: Mapping[str, Any], operations: Sequence[Operation], *, forces_text: bool) -> dict[str, Any]:
     """Return an endpoint's document after Azure CLI's generic update, checked anew."""
-    changed = _generic_update(base, operations, forces_text)
+    changed = _generic_update(base, operations, forces_text, endpoint_class(base))
     return parse_checked(make_document(changed), endpoint_class(changed)).to_document()
 
 
@@ -144,18 +144,20 @@ def update_deployment(
         if file is not None:
             fields = ", ".join(sorted(from_file))
             notice(f"{file} is no whole deployment: its fields were merged into {row.name} ({fields})")
-    changed = _generic_update(document.data, operations, forces_text)
+    changed = _generic_update(document.data, operations, forces_text, deployment_class(document.data))
     document = document.replace_data(changed)
     spec = parse_checked(document, deployment_class(changed)).to_document()
     differing = frozenset(key for key in {*spec, *row.spec} if spec.get(key) != row.spec.get(key))
     return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing, file)
 
 
-def _generic_update(base: Mapping[str, Any], operations: Sequence[Operation], forces_text: bool) -> dict[str, Any]:
+def _generic_update(
+    base: Mapping[str, Any], operations: Sequence[Operation], forces_text: bool, model_class: type[Entity]
+) -> dict[str, Any]:
     flat: list[tuple[str, ...]] = []
     for verb, tokens in operations:
         flat += [("set", token) for token in tokens] if verb == "set" else [(verb, *tokens)]
-    return apply_generic_update(dict(base), flat, force_string=forces_text)
+    return apply_generic_update(dict(base), flat, force_string=forces_text, model_class=model_class)
 
 
 def read_names(file: Path) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 from mlctl.control.reconciler import IDLE_S
 from tests.acceptance.conftest import ECHO, Machine
@@ -57,6 +60,31 @@ def test_an_init_that_never_ends_is_given_up_by_its_probe(served: Machine):
     assert ran.code == 7
     assert "it was never ready" in ran.err
     served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
+def test_what_a_whole_file_leaves_out_can_be_set(served: Machine):
+    path = served.write_deployment("blue")
+    served.ok("deployment", "update", "-f", path, "--set", "environment_variables.WHO=you", "tags.team=risk")
+    shown = served.ok("deployment", "show", *BLUE).json
+    assert (shown["environment_variables"], shown["tags"]) == ({"WHO": "you"}, {"team": "risk"})
+
+
+def test_updates_at_once_are_applied_one_after_the_other(served: Machine):
+    command = [str(Path(sys.executable).with_name("mlctl")), "deployment", "update", *BLUE, "--set"]
+    running = [
+        subprocess.Popen(
+            [*command, f"environment_variables.K{number}={number}"],
+            env={**os.environ, **served.environ, "MLCTL_HOME": str(served.home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
+    assert [code for _, code in ended] == [0] * 6, ended
+    variables = served.ok("deployment", "show", *BLUE).json["environment_variables"]
+    assert {key: variables[key] for key in variables if key != "WHO"} == {f"K{number}": number for number in range(6)}
 
 
 def test_a_failed_deployment_can_be_mended_by_an_update(served: Machine):

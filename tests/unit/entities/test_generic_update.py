@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.entities.deployment import ManagedOnlineDeployment
 from mlctl.entities.generic_update import apply_generic_update
 from mlctl.errors import InvalidInput, MlctlError, UsageError
 
@@ -118,6 +119,18 @@ def test_what_is_not_there_cannot_be_removed() -> None:
 def test_operations_are_applied_in_order() -> None:
     changed = update(("set", "tags.a=1"), ("remove", "tags.a"), ("set", "tags.b=2", "tags.b=3"))
     assert changed["tags"] == {"team": "risk", "b": 3}
+
+
+def test_maps_that_the_model_knows_are_begun() -> None:
+    operations = [("set", "environmentVariables.WHO=you"), ("set", "request_settings.request_timeout_ms=7000")]
+    changed = apply_generic_update({}, operations, model_class=ManagedOnlineDeployment)
+    assert changed == {"environment_variables": {"WHO": "you"}, "request_settings": {"request_timeout_ms": 7000}}
+
+
+def test_the_choices_leave_the_schema_out() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        apply_generic_update({"$schema": "x", "name": "b"}, [("set", "nme.x=1")], model_class=ManagedOnlineDeployment)
+    assert caught.value.hint == "there are: name"
 
 
 def test_the_data_given_is_not_touched() -> None:

@@ -13,7 +13,7 @@ from mlctl.entities.endpoint import ManagedOnlineEndpoint
 from mlctl.entities.overrides import apply_overrides, override_document
 from mlctl.entities.parsing import check_document, parse_document
 from mlctl.entities.yaml_file import load_document
-from mlctl.errors import InvalidInput, MlctlError, Problem, UsageError
+from mlctl.errors import InvalidInput, MlctlError, Problem
 from tests.unit.entities.texts import BAD, F1
 
 
@@ -63,10 +63,10 @@ def test_later_expressions_win_and_the_data_is_not_touched() -> None:
 
 
 @pytest.mark.parametrize("expression", ["name", "", "=3", "a..b=1", "a.=1", "[0]=1", "a[x]=1", "a[0=1"])
-def test_what_is_no_assignment_is_a_usage_error(expression: str) -> None:
-    with pytest.raises(UsageError) as caught:
+def test_what_is_no_assignment_is_refused_with_1_as_by_az(expression: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
         override(expression)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == 1
 
 
 def test_text_in_the_way_is_refused_and_can_be_replaced_whole() -> None:

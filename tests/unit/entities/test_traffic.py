@@ -101,6 +101,30 @@ def test_a_live_deployment_is_no_mirror() -> None:
         check_traffic({"blue": 90, "green": 10}, BOTH, {"green": 10}, endpoint="e")
 
 
+@pytest.mark.parametrize(
+    ("traffic", "mirror", "hint"),
+    [
+        ({"blue": 100}, {"blue": 10}, '--traffic "blue=100" --mirror-traffic "blue=0"'),
+        ({"blue": 100}, {"green": 70}, '--traffic "blue=100" --mirror-traffic "green=50"'),
+        ({"blue": 100}, {"blue": 10, "green": 10}, '--traffic "blue=100" --mirror-traffic "green=10"'),
+        ({}, {"green": 51}, '--mirror-traffic "green=50"'),
+    ],
+)
+def test_the_hint_on_a_mirror_is_a_command_that_mends_it(
+    traffic: dict[str, int], mirror: dict[str, int], hint: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_traffic(traffic, ["blue", "green"], mirror, endpoint="e")
+    assert caught.value.hint == f"mlctl endpoint update -n e {hint}"
+    live, _, shadow = hint.removeprefix("--traffic ").rpartition("--mirror-traffic ")
+    check_traffic(
+        parse_percentages(live.strip(' "')) if live else {},
+        ["blue", "green"],
+        parse_percentages(shadow.strip('"')),
+        endpoint="e",
+    )
+
+
 def test_a_mirror_of_zero_is_no_mirror() -> None:
     assert find_mirror_fault({"green": 0, "blue": 10}, {"green": 100}) is None
 
