@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
+import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlctl import __version__
 from mlctl.cli.arguments import NOUNS, Invocation, normalize
-from mlctl.errors import MlctlError, NotFound, UsageError
+from mlctl.errors import InvalidInput, MlctlError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from mlctl.cli.state import State
 
 INTERRUPTED, BUG = 130, 70
+_logger = logging.getLogger("mlctl.cli")
 
 # A static table: help of the root imports none of the commands.
 COMMANDS = {
@@ -32,6 +37,7 @@ COMMANDS = {
     "daemon": "The daemon that keeps everything running; commands start it by themselves.",
     "artifacts": "Copies of models and code that the registry keeps.",
     "validate": "Check files and list everything that is wrong, without changing anything.",
+    "version": "The versions of mlctl and of what it runs on.",
     "doctor": "Look for what is broken or left behind on this machine.",
 }
 
@@ -53,6 +59,15 @@ class Root(click.Group):
         command = typer.main.get_command(importlib.import_module(f"mlctl.cli.{cmd_name}").app)
         command.name = cmd_name
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the noun; name the nearest when there is none."""
+        near = get_close_matches(args[0], [*COMMANDS, *NOUNS], n=1) if args and args[0] not in NOUNS else []
+        if args and near and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command '{args[0]}'. Did you mean {near[0]}?", ctx)
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete nouns from the static table; what stands after one is completed by its own command."""
@@ -123,7 +138,19 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+class Terminated(BaseException):
+    """A signal asked the process to end: what is half made is cleaned up on the way out."""
+
+
+def _terminate(number: int, _frame: object) -> None:
+    # Once: whoever asks a second time wants it at once.
+    signal.signal(number, signal.SIG_DFL)
+    raise Terminated(number)
 
 
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way to end
@@ -131,6 +158,7 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
     from mlctl.cli import render
 
     state: State | None = None
+    began = time.perf_counter()
     is_debug = "--debug" in argv
     try:
         invocation = normalize(argv)
@@ -150,8 +178,11 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
         return 2
     except (KeyboardInterrupt, click.Abort):
         _finish(state)
-        render.print_note("interrupted: what was asked for goes on, mlctl daemon status shows it")
+        render.print_note(_tell_interrupted(state))
         return INTERRUPTED
+    except Terminated as ending:
+        _finish(state)
+        return 128 + int(ending.args[0])
     except BrokenPipeError:
         # Whoever read our output has gone: that is their choice, not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -165,6 +196,12 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  one return for each way t
     finally:
         if state is not None:
             state.session.close()
+            _logger.info("Command ran in %.3f seconds.", time.perf_counter() - began)
+
+
+def _tell_interrupted(state: State | None) -> str:
+    pending = state.session.pending if state is not None else ""
+    return f"interrupted: the work goes on. {pending}" if pending else "interrupted"
 
 
 def _exit_code(error: MlctlError, state: State | None) -> int:
@@ -189,7 +226,7 @@ def _make_state(invocation: Invocation) -> State:
     session = Session(
         settings=load_settings(os.environ),
         environ=dict(os.environ),
-        workspace=options.get("workspace-name") or os.environ.get("AZURE_DEFAULTS_WORKSPACE") or DEFAULT_WORKSPACE,
+        workspace=_choose_workspace(options, DEFAULT_WORKSPACE),
         resource_group=options.get("resource-group") or os.environ.get("AZURE_DEFAULTS_GROUP") or DEFAULT_WORKSPACE,
     )
     query = options.get("query")
@@ -202,7 +239,21 @@ def _make_state(invocation: Invocation) -> State:
         only_errors="only-show-errors" in options,
     )
     _tell_people(state)
+    _logger.info("mlctl %s: %s", __version__, " ".join(invocation.words[:2]))
+    _logger.info("registry %s, workspace %s", session.settings.home, session.workspace)
+    for name, value in sorted(options.items()):
+        _logger.debug("option --%s: %s", name, value)
     return state
+
+
+def _choose_workspace(options: Mapping[str, str], default: str) -> str:
+    name = options.get("workspace-name") or os.environ.get("AZURE_DEFAULTS_WORKSPACE") or default
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{1,32}", name) is None:
+        raise InvalidInput(
+            f'--workspace-name: "{name}" is no name: 2 to 33 letters, digits, - and _, the first no sign',
+            hint="leave it out: everything is in the workspace local",
+        )
+    return name
 
 
 def _tell_people(state: State) -> None:
@@ -211,6 +262,11 @@ def _tell_people(state: State) -> None:
 
     if not state.only_errors:
         state.session.on_notice = render.print_note
+    if _logger.isEnabledFor(logging.INFO):
+        from mlctl.cli.progress import LoggedProgress
+
+        state.session.watcher = LoggedProgress()
+        return
     if sys.stderr.isatty() and not state.only_errors:
         from mlctl.cli.progress import Progress
 
@@ -230,7 +286,14 @@ def _level(options: Mapping[str, str]) -> int:
 def _translate(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "mlctl"
-    return UsageError(error.format_message().rstrip(), hint=f"{path} --help")
+    # Typer adds what click has added already.
+    message = re.sub(r"( Did you mean [^?]*\?)\1+", r"\1", error.format_message().rstrip())
+    extra = re.search(r"unexpected extra arguments? \((.*)\)", message)
+    shares = extra[1].split() if extra else []
+    if shares and all(re.fullmatch(r"[\w-]+=\d+", share) for share in shares):
+        # The shell parted what az takes as one argument.
+        return UsageError(message, hint=f'quote shares that belong together: --traffic "blue=90 {shares[-1]}"')
+    return UsageError(message, hint=f"{path} --help")
 
 
 def _report_bug(error: Exception, state: State | None) -> MlctlError:

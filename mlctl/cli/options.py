@@ -111,4 +111,5 @@ MaxResults = Annotated[int | None, typer.Option("--max-results", "-r", help="How
 
 GLOBALS = """Global arguments, as in az:
 -o/--output json|jsonc|yaml|yamlc|table|tsv|none, --query JMESPATH, -g/--resource-group (recorded only),
--w/--workspace-name (where models and environments are looked up), --only-show-errors, --verbose, --debug"""
+-w/--workspace-name (where models and environments are looked up; endpoints are the same in all of them),
+--only-show-errors, --verbose, --debug"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -10,6 +11,23 @@ from mlctl.ops.session import Watcher
 from mlctl.registry.events import Event
 
 WIDTH = 70
+_logger = logging.getLogger("mlctl.progress")
+
+
+class LoggedProgress(Watcher):
+    """Tells the same as log lines, for --verbose and --debug."""
+
+    def begin(self, what: str) -> None:
+        """Log what is waited for."""
+        _logger.info("%s", what)
+
+    def step(self, name: str, text: str) -> None:
+        """Log a part that is done."""
+        _logger.info("%s: %s", name, text)
+
+    def event(self, event: Event) -> None:
+        """Log what the daemon did."""
+        _logger.info("%s %s: %s", event.kind, event.deployment or "", event.message)
 
 
 class Progress(Watcher):
@@ -43,7 +61,7 @@ class Progress(Watcher):
                 self._print(BAD, "replicas", event.message)
             case "endpoint.update" if event.message.startswith("traffic "):
                 shares = event.message.removeprefix("traffic ").split(", ", 1)[0]
-                self._print(GOOD, "traffic", shares.replace("=", " ") + " %")
+                self._print(GOOD, "traffic", ", ".join(f"{share.replace('=', ' ')} %" for share in shares.split()))
             case _:
                 pass
 

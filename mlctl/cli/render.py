@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 GOOD, BAD, NOTE = "✔", "✖", "!"
 BAR_WIDTH = 17
 PREVIEW_LENGTH = 60
+EXCERPT_LENGTH = 120
 
 
 def _console(*, is_error: bool = False) -> Console:
@@ -420,9 +421,20 @@ def _problem_lines(problem: Problem) -> list[str]:
     if problem.hint:
         lines.append(f"{indent} {problem.hint}" if where else f"  {problem.hint}")
     if problem.excerpt:
-        lead = " " * max(0, problem.column - 1)
-        lines += [f"  {problem.line:>6} │ {problem.excerpt}", f"  {' ':>6} │ {lead}{'^' * max(1, problem.width)}"]
+        excerpt, column = _clip_excerpt(problem.excerpt, max(1, problem.column))
+        width = max(1, min(problem.width, len(excerpt) - column + 2))
+        lines += [f"  {problem.line:>6} │ {excerpt}", f"  {' ':>6} │ {' ' * (column - 1)}{'^' * width}"]
     return lines
+
+
+def _clip_excerpt(excerpt: str, column: int) -> tuple[str, int]:
+    """Cut a long line to what stands around a column; return it and where the column is now."""
+    if len(excerpt) <= EXCERPT_LENGTH:
+        return excerpt, column
+    first = max(0, min(column - 1 - EXCERPT_LENGTH // 2, len(excerpt) - EXCERPT_LENGTH))
+    shown = excerpt[first : first + EXCERPT_LENGTH]
+    lead, tail = "…" if first else "", "…" if first + EXCERPT_LENGTH < len(excerpt) else ""
+    return f"{lead}{shown}{tail}", column - first + len(lead)
 
 
 def _failure_lines(error: UserCodeFailed) -> list[str]:

@@ -277,6 +277,7 @@ def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) ->
         lambda: _find_outcome(session, row),
         after=after,
         what=f"replicas of {row.name} are starting",
+        look=f"mlctl deployment show -n {row.name} -e {row.endpoint}",
     )
     if isinstance(outcome, MlctlError):
         raise outcome

@@ -48,7 +48,8 @@ class Session:
     """One command's view of the world.
 
     watcher: is told how the command gets on. on_notice: called with a line for stderr.
-    timeout_s: how long the command may wait, None: as long as it takes.
+    timeout_s: how long the command may wait, None: as long as it takes. pending: how to look at, and to stop, what it
+    waits for.
     """
 
     settings: Settings
@@ -58,6 +59,7 @@ class Session:
     timeout_s: float | None = None
     watcher: Watcher = field(default_factory=Watcher)
     on_notice: Callable[[str], None] = _ignore
+    pending: str = ""
 
     @cached_property
     def store(self) -> Store:

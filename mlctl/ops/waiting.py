@@ -17,13 +17,18 @@ DAEMON_CHECK_S = 0.5
 T = TypeVar("T")
 
 
-def follow(session: Session, endpoint: str, find_outcome: Callable[[], T | None], *, after: int, what: str) -> T:
+def follow(
+    session: Session, endpoint: str, find_outcome: Callable[[], T | None], *, after: int, what: str, look: str = ""
+) -> T:
     """Poll `find_outcome` until it returns something, handing on the endpoint's events with an id above `after`.
 
-    A daemon that dies meanwhile is started again. TimedOut after the session's `timeout_s`; the work goes on.
+    look: the command that shows how it gets on. A daemon that dies meanwhile is started again. TimedOut after the
+    session's `timeout_s`; the work goes on.
     """
     started = last_check = time.monotonic()
     poll_s = FIRST_POLL_S
+    look = look or f"mlctl endpoint show -n {endpoint}"
+    session.pending = f"Look at it: {look}"
     session.watcher.begin(what)
     daemon.ensure_running(session)
     daemon.wake(session, endpoint)
@@ -33,12 +38,13 @@ def follow(session: Session, endpoint: str, find_outcome: Callable[[], T | None]
             after = event.id
             session.watcher.event(event)
         if outcome is not None:
+            session.pending = ""
             return outcome
         now = time.monotonic()
         if session.timeout_s is not None and now - started > session.timeout_s:
             raise TimedOut(
                 f"not done after {session.timeout_s:g} s: {what}; it goes on",
-                hint=f"mlctl endpoint show -n {endpoint}",
+                hint=look,
             )
         if now - last_check > DAEMON_CHECK_S:
             daemon.ensure_running(session)
