@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mlctl.cli import render
+from mlctl.cli.archiving import add_archiving
 from mlctl.cli.model import read_tags
 from mlctl.cli.options import (
     GLOBALS,
     Add,
     ArchivedOnly,
+    AssetName,
     Datastore,
     Description,
     ForceString,
@@ -37,7 +39,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Name = Annotated[str, typer.Option("--name", "-n", help="Name of the environment.", show_default=False)]
+
+def _view(document: dict[str, Any]) -> None:
+    render.show_asset("environment", document, assets.find_copy(current().session, "environment", document))
 
 
 @app.command(epilog=GLOBALS)
@@ -77,11 +81,14 @@ def create(
         build_context=build_context,
         dockerfile_path=dockerfile_path,
     )
-    state.emit(None if no_wait else document, lambda: render.show_asset("environment", document))
+    state.emit(
+        None if no_wait else document,
+        lambda: _view(document),
+    )
 
 
 @app.command(epilog=GLOBALS)
-def show(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
+def show(name: AssetName, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
     """Show an environment's version.
 
     Example: mlctl environment show -n fraud-infer --label latest
@@ -89,7 +96,10 @@ def show(name: Name, version: Version = None, label: Label = None, registry_name
     state = current()
     assets.refuse_registry(registry_name)
     document = assets.show(state.session, "environment", name, version=version, label=label)
-    state.emit(document, lambda: render.show_asset("environment", document))
+    state.emit(
+        document,
+        lambda: _view(document),
+    )
 
 
 @app.command("list", epilog=GLOBALS)
@@ -119,7 +129,7 @@ def list_(
 
 @app.command(epilog=GLOBALS)
 def update(
-    name: Name,
+    name: AssetName,
     version: Version = None,
     label: Label = None,
     set_: Set = None,
@@ -143,36 +153,18 @@ def update(
         operations=state.operations,
         forces_text=force_string,
     )
-    state.emit(document, lambda: render.show_asset("environment", document))
+    state.emit(
+        document,
+        lambda: _view(document),
+    )
 
 
-@app.command(epilog=GLOBALS)
-def archive(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Hide a version, or without one all of them, from list and @latest; what names it exactly goes on.
-
-    Example: mlctl environment archive -n fraud-infer -v 2
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    done = assets.set_archived(state.session, "environment", name, version=version, label=label, archived=True)
-    state.emit(None, lambda: render.show_archived("environment", name, done))
-
-
-@app.command(epilog=GLOBALS)
-def restore(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Bring back what was archived.
-
-    Example: mlctl environment restore -n fraud-infer -v 2
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    done = assets.set_archived(state.session, "environment", name, version=version, label=label, archived=False)
-    state.emit(None, lambda: render.show_restored("environment", name, done))
+add_archiving(app, "environment", "-n fraud-infer -v 2")
 
 
 @app.command(epilog=GLOBALS)
 def share(
-    name: Name,
+    name: AssetName,
     version: Annotated[str, typer.Option("--version", "-v", help="Version.", show_default=False)],
     share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
     share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],

@@ -248,9 +248,9 @@ def _make_state(invocation: Invocation) -> State:
 
 def _choose_workspace(options: Mapping[str, str], default: str) -> str:
     name = options.get("workspace-name") or os.environ.get("AZURE_DEFAULTS_WORKSPACE") or default
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{1,32}", name) is None:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,32}", name) is None:
         raise InvalidInput(
-            f'--workspace-name: "{name}" is no name: 2 to 33 letters, digits, - and _, the first no sign',
+            f'--workspace-name: "{name}" is no name: up to 33 letters, digits, - and _, the first no sign',
             hint="leave it out: everything is in the workspace local",
         )
     return name

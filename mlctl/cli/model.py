@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mlctl.cli import render
+from mlctl.cli.archiving import add_archiving
 from mlctl.cli.options import (
     GLOBALS,
     Add,
     ArchivedOnly,
+    AssetName,
     Datastore,
     Description,
     ForceString,
@@ -34,8 +36,11 @@ from mlctl.ops import assets
 
 app = typer.Typer(help="Models: files under a name and a version.", rich_markup_mode=None, add_completion=False)
 
-Name = Annotated[str, typer.Option("--name", "-n", help="Name of the model.", show_default=False)]
 RequiredVersion = Annotated[str, typer.Option("--version", "-v", help="Version.", show_default=False)]
+
+
+def _view(document: dict[str, Any]) -> None:
+    render.show_asset("model", document, assets.find_copy(current().session, "model", document))
 
 
 @app.command(epilog=GLOBALS)
@@ -70,7 +75,10 @@ def create(
     options = {"name": name, "version": version, "path": path, "type": type_, "stage": stage, "datastore": datastore}
     options |= {"description": description, "tags": read_tags(tags)}
     document = assets.create_model(state.session, file=file, options=options, overrides=state.overrides)
-    state.emit(None if no_wait else document, lambda: render.show_asset("model", document))
+    state.emit(
+        None if no_wait else document,
+        lambda: _view(document),
+    )
 
 
 def read_tags(tokens: list[str] | None) -> dict[str, str] | None:
@@ -82,7 +90,7 @@ def read_tags(tokens: list[str] | None) -> dict[str, str] | None:
 
 
 @app.command(epilog=GLOBALS)
-def show(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
+def show(name: AssetName, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
     """Show a model's version.
 
     Example: mlctl model show -n fraud-model -v 3
@@ -90,7 +98,7 @@ def show(name: Name, version: Version = None, label: Label = None, registry_name
     state = current()
     assets.refuse_registry(registry_name)
     document = assets.show(state.session, "model", name, version=version, label=label)
-    state.emit(document, lambda: render.show_asset("model", document))
+    state.emit(document, lambda: _view(document))
 
 
 @app.command("list", epilog=GLOBALS)
@@ -122,7 +130,7 @@ def list_(
 
 @app.command(epilog=GLOBALS)
 def update(
-    name: Name,
+    name: AssetName,
     version: Version = None,
     label: Label = None,
     stage: Annotated[str | None, typer.Option("--stage", "-s", help="Stage in its life, in your own words.")] = None,
@@ -148,36 +156,15 @@ def update(
         forces_text=force_string,
         stage=stage,
     )
-    state.emit(document, lambda: render.show_asset("model", document))
+    state.emit(document, lambda: _view(document))
 
 
-@app.command(epilog=GLOBALS)
-def archive(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Hide a version, or without one all of them, from list and @latest; what names it exactly goes on.
-
-    Example: mlctl model archive -n fraud-model -v 3
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    done = assets.set_archived(state.session, "model", name, version=version, label=label, archived=True)
-    state.emit(None, lambda: render.show_archived("model", name, done))
-
-
-@app.command(epilog=GLOBALS)
-def restore(name: Name, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Bring back what was archived.
-
-    Example: mlctl model restore -n fraud-model -v 3
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    done = assets.set_archived(state.session, "model", name, version=version, label=label, archived=False)
-    state.emit(None, lambda: render.show_restored("model", name, done))
+add_archiving(app, "model", "-n fraud-model -v 3")
 
 
 @app.command(epilog=GLOBALS)
 def download(
-    name: Name,
+    name: AssetName,
     version: RequiredVersion,
     download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Folder to write to.")] = Path(),
     registry_name: RegistryName = None,
@@ -194,7 +181,7 @@ def download(
 
 @app.command(epilog=GLOBALS)
 def package(
-    name: Name,
+    name: AssetName,
     version: RequiredVersion,
     file: RequiredFile,
     registry_name: RegistryName = None,
@@ -208,7 +195,7 @@ def package(
 
 @app.command(epilog=GLOBALS)
 def share(
-    name: Name,
+    name: AssetName,
     version: RequiredVersion,
     share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
     share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],

@@ -92,6 +92,7 @@ def is_true(text: str) -> bool:
     return text.lower() == "true"
 
 
+AssetName = Annotated[str, typer.Option("--name", "-n", help="Name of it.", show_default=False)]
 Version = Annotated[str | None, typer.Option("--version", "-v", help="Version; or --label.")]
 NewVersion = Annotated[str | None, typer.Option("--version", "-v", help="Version; the next number if left out.")]
 Label = Annotated[str | None, typer.Option("--label", "-l", help="latest: the one registered last.")]

@@ -9,9 +9,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlctl.ops.endpoints import DeploymentGlance, EndpointResult
     from mlctl.ops.trial import Trial
     from mlctl.ops.validation import FileReport
-    from mlctl.registry.artifacts import StoredCopy
+    from mlctl.registry.artifacts import Artifact, StoredCopy
 
 GOOD, BAD, NOTE = "✔", "✖", "!"
 BAR_WIDTH = 17
@@ -169,12 +169,46 @@ def show_deployments(rows: Sequence[Mapping[str, Any]]) -> None:
     _console().print(table)
 
 
-def show_asset(kind: str, document: Mapping[str, Any]) -> None:
-    """Show a version of a model or an environment."""
-    say(
-        f"{kind} {document['name']}:{document['version']}",
-        f"use it   {kind}: azureml:{document['name']}:{document['version']}",
-    )
+def show_asset(kind: str, document: Mapping[str, Any], copy: Artifact | None = None) -> None:
+    """Show a version of a model or an environment. copy: its files, where some are kept."""
+    say(f"{kind} {document['name']}:{document['version']}")
+    table = _table("field", "value")
+    table.show_header = False
+    for field, value in _asset_facts(document, copy):
+        table.add_row(field, value)
+    _console().print(table)
+    say(f"use it   {kind}: azureml:{document['name']}:{document['version']}")
+
+
+def _asset_facts(document: Mapping[str, Any], copy: Artifact | None) -> Iterator[tuple[str, str]]:
+    for key in ("description", "type", "stage", "image", "os_type"):
+        if document.get(key):
+            yield key, str(document[key])
+    if copy is not None:
+        yield "files", f"{copy.name} · {_count(copy.files, 'file')} · {_show_size(copy.size_bytes)}"
+        yield "sha256", copy.hash[:12]
+    packages = _list_packages(document.get("conda_file"))
+    if packages:
+        shown = ", ".join(packages[:6]) + (", …" if len(packages) > 6 else "")
+        yield "packages", f"{len(packages)}: {shown}"
+    for key in ("tags", "properties"):
+        if document.get(key):
+            yield key, ", ".join(f"{name}={value}" for name, value in document[key].items())
+    context = document.get("creation_context")
+    if context:
+        yield "created", f"{str(context['created_at'])[:19].replace('T', ' ')} UTC by {context['created_by']}"
+
+
+def _list_packages(conda: Any) -> list[str]:
+    """Return what a conda file asks for, its pip section with it."""
+    found: list[str] = []
+    dependencies: Any = cast("Mapping[str, Any]", conda).get("dependencies") if isinstance(conda, Mapping) else None
+    for entry in cast("list[Any]", dependencies) if isinstance(dependencies, list) else []:
+        if isinstance(entry, str):
+            found.append(entry)
+        elif isinstance(entry, Mapping):
+            found += [str(one) for one in cast("Mapping[str, list[Any]]", entry).get("pip") or ()]
+    return found
 
 
 def show_assets(kind: str, rows: Sequence[Mapping[str, Any]]) -> None:

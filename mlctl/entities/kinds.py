@@ -80,6 +80,15 @@ def find_kind(data: Mapping[str, Any]) -> Kind | None:
     return next((kind for kind in KINDS if kind.family == family), None)
 
 
+def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
+    """Name the family that a document belongs to when it has nothing of the one it was given for."""
+    own = {name for kind in KINDS if kind.family == family for name in kind.model_class.list_fields()} - _SHARED
+    if own & data.keys() - _FROM_OPTIONS:
+        return None
+    found = _find_family_by_fields(data) or _find_family_by_schema(data.get("$schema"))
+    return found if found != family else None
+
+
 def is_complete(data: Mapping[str, Any], kind: Kind) -> bool:
     """Say whether a document describes the whole thing; one that does not is merged into what is there already.
 

@@ -40,6 +40,10 @@ def normalize_name(name: str) -> str:
 
 def find_name_fault(name: str) -> str | None:
     """Say what is wrong with the name of an endpoint or deployment, or None. Source: Azure ML CLI v2, endpoint YAML."""
+    if re.fullmatch("[-a-zA-Z0-9]*", name) is None and len(name) <= NAME_MAX_LENGTH:
+        return (
+            f'"{name}" may hold nothing but letters, digits and hyphens, {NAME_MIN_LENGTH} to {NAME_MAX_LENGTH} of them'
+        )
     if len(name) < NAME_MIN_LENGTH:
         return f'"{name}" is shorter than {NAME_MIN_LENGTH} characters'
     if len(name) > NAME_MAX_LENGTH:
@@ -48,8 +52,6 @@ def find_name_fault(name: str) -> str | None:
         return None
     if not re.match("[a-zA-Z]", name):
         return f'"{name}" does not begin with a letter'
-    if re.fullmatch("[-a-zA-Z0-9]+", name) is None:
-        return f'"{name}" may hold nothing but letters, digits and hyphens'
     return f'"{name}" ends with a hyphen'
 
 

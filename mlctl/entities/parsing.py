@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
@@ -46,12 +48,22 @@ def _describe(document: Document, model: type[Entity], detail: ErrorDetails) -> 
     path = _clean_path(detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "refused":
-        return document.problem(path, context["message"], context["hint"])
+        problem = document.problem(path, context["message"], context["hint"])
+        return _explain_boolean(problem) if isinstance(detail["input"], bool) else problem
     if kind == "extra_forbidden":
         return document.problem(path, "unknown field", _suggest_field(model, path), at_key=True)
     if kind == "missing":
         return document.problem(path, "is missing", _suggest_value(model, path))
     return document.problem(path, *_describe_shape(model, path, detail))
+
+
+def _explain_boolean(problem: Problem) -> Problem:
+    """Say that a word became a boolean on the way: `off` is read as false."""
+    word = re.match(r"(yes|no|on|off)\b", problem.excerpt[problem.column - 1 :], re.IGNORECASE)
+    if word is None:
+        return problem
+    read = "true" if word[0].lower() in ("yes", "on") else "false"
+    return replace(problem, hint=f'YAML reads {word[0]} as {read}; in quotation marks it is text: "{word[0]}"')
 
 
 def _describe_shape(model: type[Entity], path: Path, detail: ErrorDetails) -> tuple[str, str]:

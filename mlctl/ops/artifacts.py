@@ -90,7 +90,11 @@ def _collect_uses(session: Session) -> dict[str, list[str]]:
     uses: dict[str, list[str]] = {}
     for digest, user in (*_list_assets(session), *_list_generations(session), *_list_mounts(session)):
         users = uses.setdefault(digest, [])
-        if user not in users:
+        # A mount stands for its deployment: who runs it is told once.
+        if (
+            user.removeprefix("mount ") not in (known.removeprefix("deployment ") for known in users)
+            and user not in users
+        ):
             users.append(user)
     return uses
 

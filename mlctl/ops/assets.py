@@ -11,6 +11,7 @@ from mlctl.errors import BackendUnavailable, InvalidInput, NotFound
 from mlctl.ops.documents import Document, asset_document, creation_context
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, assets
+from mlctl.registry.artifacts import Artifact
 from mlctl.registry.assets import Asset
 
 Operation = tuple[str, Sequence[str]]
@@ -57,6 +58,12 @@ def create_environment(
 
     if file is None and options.get("name") is None:
         raise InvalidInput("give --file, or --name and --image", hint="mlctl environment create -f environment.yml")
+    if file is None and options.get("image") is None and build_context is None:
+        raise InvalidInput(
+            "give --image, which every environment is based on, or --build-context",
+            hint=f"mlctl environment create -n {options['name']} --image python:3.11-slim"
+            + (f" -c {options['conda_file']}" if options.get("conda_file") else ""),
+        )
     given = dict(options)
     if build_context is not None:
         build = {"path": build_context, "dockerfile_path": dockerfile_path}
@@ -93,6 +100,13 @@ def _store_build_folder(session: Session, spec: Mapping[str, Any], folder: Path)
             f"build: there is no {build['dockerfile_path']} in {folder / path}", hint=f"ls {folder / path}"
         )
     return artifacts.store_artifact(session.store, session.settings.artifacts, folder / path).hash
+
+
+def find_copy(session: Session, kind: str, document: Document) -> Artifact | None:
+    """Return the files that are kept of a version; None for an environment without a build folder."""
+    asset = _find(session, kind, document["name"], version=document["version"])
+    stored = asset.artifact if asset else None
+    return artifacts.find_artifact(session.store, session.settings.artifacts, stored) if stored else None
 
 
 def show(session: Session, kind: str, name: str, *, version: str | None, label: str | None) -> Document:

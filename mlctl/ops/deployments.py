@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.entities.stored import read_map
-from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, UserCodeFailed
+from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, Problem, UserCodeFailed
 from mlctl.ops import daemon, endpoints, waiting
 from mlctl.ops.documents import Document, deployment_document, deployment_list_row, scoring_uri
 from mlctl.ops.session import Session, Watcher
@@ -19,6 +19,7 @@ from mlctl.registry.deployments import DeploymentRow
 from mlctl.registry.endpoints import EndpointRow
 
 if TYPE_CHECKING:
+    from mlctl.entities.document import Document as YamlDocument
     from mlctl.ops.loading import Loaded
 
 Operation = tuple[str, Sequence[str]]
@@ -55,9 +56,13 @@ def create(
     UserCodeFailed: its script did not come up; the deployment stays, in state Failed, and no traffic has changed.
     """
     from mlctl.ops.loading import load_deployment
-    from mlctl.ops.resolving import resolve
+    from mlctl.ops.resolving import find_missing, resolve
 
-    loaded = load_deployment(file, overrides=overrides, options={"name": name, "endpoint_name": endpoint})
+    def find_more(document: YamlDocument) -> list[Problem]:
+        return find_missing(session, document, file.absolute().parent)
+
+    options = {"name": name, "endpoint_name": endpoint}
+    loaded = load_deployment(file, overrides=overrides, options=options, find_more=find_more)
     if is_local and endpoint_rows.find_endpoint(session.store, loaded.spec["endpoint_name"]) is None:
         endpoints.create(session, file=None, name=loaded.spec["endpoint_name"], is_local=True)
     owner = endpoint_rows.get_endpoint(session.store, loaded.spec["endpoint_name"])
@@ -161,8 +166,11 @@ def _name_target(file: Path | None, name: str | None, endpoint: str | None) -> t
         name, endpoint = name or found.get("name"), endpoint or found.get("endpoint_name")
     if name is None or endpoint is None:
         raise InvalidInput(
-            "which deployment? give --name and --endpoint-name, or --file",
-            hint="mlctl deployment update -n blue -e fraud-endpoint --set instance_count=2",
+            f"which deployment? {file} does not name it, give --name and --endpoint-name"
+            if file
+            else "which deployment? give --name and --endpoint-name, or --file",
+            hint=f"mlctl deployment update -n {name or 'blue'} -e {endpoint or 'fraud-endpoint'} "
+            + (f"-f {file}" if file else "--set instance_count=2"),
         )
     return endpoint, name
 

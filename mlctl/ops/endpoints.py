@@ -58,6 +58,8 @@ def create(
     """
     from mlctl.ops.loading import load_endpoint
 
+    if file is None and name is None:
+        raise InvalidInput("give --name, or --file", hint="mlctl endpoint create -n fraud-endpoint")
     options = {"name": name, "auth_mode": auth_mode}
     spec = load_endpoint(file, overrides=overrides, options=options).to_document()
     if is_local:

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlctl.entities.document import Document, make_document
+from mlctl.entities.document import Document, make_document, refuse_document
 from mlctl.entities.endpoint import OnlineEndpoint
 from mlctl.entities.generic_update import apply_generic_update
 from mlctl.entities.kinds import (
@@ -17,18 +17,20 @@ from mlctl.entities.kinds import (
     deployment_class,
     endpoint_class,
     find_kind_of_class,
+    find_other_family,
     is_complete,
     merge_top_level,
 )
 from mlctl.entities.overrides import override_document
-from mlctl.entities.parsing import parse_document
+from mlctl.entities.parsing import check_document, parse_document
 from mlctl.entities.parts import Entity
 from mlctl.entities.schemas import check_against_schema
 from mlctl.entities.yaml_file import load_document
-from mlctl.errors import InvalidInput
+from mlctl.errors import InvalidInput, Problem
 from mlctl.registry.deployments import DeploymentRow
 
 Operation = tuple[str, Sequence[str]]
+FindMore = Callable[[Document], Sequence[Problem]]
 E = TypeVar("E", bound=Entity)
 
 
@@ -68,16 +70,41 @@ def load(
     *,
     overrides: Sequence[str] = (),
     options: Mapping[str, Any] = {},
+    find_more: FindMore | None = None,
 ) -> E:
-    """Load a document of a kind that may depend on its content."""
+    """Load a document of a kind that may depend on its content.
+
+    find_more: looks for what is wrong beyond the text, such as a model that is not registered.
+    """
     document = read_document(file)
+    _refuse_other_family(document, choose_class(document.data))
     if overrides:
         document = override_document(document, overrides, choose_class(document.data))
     given = {key: value for key, value in options.items() if value is not None}
     if given:
         origins: dict[tuple[str | int, ...], str] = {(key,): f"--{key.replace('_', '-')}" for key in given}
         document = document.replace_data({**document.data, **given}, origins)
-    return parse_checked(document, choose_class(document.data))
+    model_class = choose_class(document.data)
+    if find_more is not None:
+        _refuse_all(document, [*check_document(document, model_class)], find_more(document))
+    return parse_checked(document, model_class)
+
+
+def _refuse_all(document: Document, faults: Sequence[Problem], more: Sequence[Problem]) -> None:
+    """Tell what only the registry and the disk know together with the faults of the text; one alone comes later."""
+    if more and (faults or len(more) > 1):
+        raise refuse_document(document.file, [*faults, *more])
+
+
+def _refuse_other_family(document: Document, model_class: type[Entity]) -> None:
+    kind = find_kind_of_class(model_class)
+    other = find_other_family(document.data, kind.family) if kind is not None else None
+    if kind is not None and other is not None:
+        article = "an" if other[0] in "aeiou" else "a"
+        raise InvalidInput(
+            f"{document.file} describes {article} {other}, no {kind.family}; nothing was changed",
+            hint=f"mlctl {other} create -f {document.file}",
+        )
 
 
 def parse_checked(document: Document, model_class: type[E]) -> E:
@@ -117,9 +144,11 @@ def update_endpoint(base: Mapping[str, Any], operations: Sequence[Operation], *,
     return parse_checked(make_document(changed), endpoint_class(changed)).to_document()
 
 
-def load_deployment(file: Path, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Loaded:
-    """Load a deployment."""
-    entity = load(file, deployment_class, overrides=overrides, options=options)
+def load_deployment(
+    file: Path, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}, find_more: FindMore | None = None
+) -> Loaded:
+    """Load a deployment. find_more: see `load`."""
+    entity = load(file, deployment_class, overrides=overrides, options=options, find_more=find_more)
     given = frozenset(entity.model_fields_set)
     return Loaded(entity.to_document(), file.absolute().parent, given, given, file)
 
@@ -134,6 +163,7 @@ def update_deployment(
 ) -> Loaded:
     """Return a deployment's next document: a whole file replaces it, a partial one is merged, then `--set` and co."""
     document = read_document(file)
+    _refuse_other_family(document, deployment_class(document.data))
     own = {"name": row.name, "endpoint_name": row.endpoint}
     if file is not None and is_complete(document.data, MANAGED_DEPLOYMENT):
         document = document.replace_data({**document.data, **own})

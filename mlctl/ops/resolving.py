@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlctl.entities.document import Document
 from mlctl.entities.references import parse_reference
 from mlctl.errors import InvalidInput, NotFound, Problem
 from mlctl.ops import environments
@@ -160,6 +161,27 @@ def _check_script(folder: Path, script: str) -> None:
             excerpt=(getattr(error, "text", "") or "").rstrip("\n"),
         )
         raise InvalidInput(f"{path}: 1 problem, nothing was changed", problems=[problem]) from error
+
+
+def find_missing(session: Session, document: Document, folder: Path) -> list[Problem]:
+    """List what a file points to and is not there: code, model, environment."""
+    problems: list[Problem] = []
+    for kind in ("model", "environment"):
+        given = document.data.get(kind)
+        if not isinstance(given, str):
+            continue
+        try:
+            if kind != "environment" or not is_azures_own(session, given):
+                find_asset(session, kind, given)
+        except NotFound as error:
+            problems.append(document.problem((kind,), error.message, error.hint))
+        except InvalidInput:
+            continue  # no reference at all: the text's own faults say so
+    code: Any = document.data.get("code_configuration")
+    path: Any = code.get("code") if isinstance(code, dict) else None  # pyright: ignore
+    if isinstance(path, str) and "azureml:" not in path and not (folder / path).is_dir():
+        problems.append(document.problem(("code_configuration", "code"), f"there is no folder {folder / path}"))
+    return problems
 
 
 def _check_model(session: Session, loaded: Loaded) -> None:

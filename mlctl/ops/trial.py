@@ -9,14 +9,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlctl import unix_http
 from mlctl.entities.stored import read_map
 from mlctl.errors import Frame, InvalidInput, MlctlError, TimedOut, UserCodeFailed
-from mlctl.ops.session import Session
+from mlctl.ops.session import Session, Watcher
 from mlctl.runtimes import mounts, reports
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
 from mlctl.runtimes.orders import make_order
@@ -135,7 +135,8 @@ class _Trial:
     def _resolve(self) -> tuple[dict[str, Any], str]:
         from mlctl.ops.resolving import resolve
 
-        plan = resolve(self._session, self._loaded)
+        # The trial's own steps tell what came of it.
+        plan = resolve(replace(self._session, watcher=Watcher()), self._loaded)
         return plan, f"Python {plan['python_version']}"
 
     def _start(self, plan: dict[str, Any]) -> tuple[ReplicaOrder, str]:

@@ -34,10 +34,13 @@ class Artifact:
 def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
     """Copy a file or folder into `folder`, unless the same content is there already.
 
-    InvalidInput: `source` is missing or holds a dangling link. BackendUnavailable: the copy cannot be written.
+    InvalidInput: `source` is missing, empty or holds a dangling link. BackendUnavailable: the copy cannot be written.
     """
     if not source.exists():
         raise InvalidInput(f"{source} does not exist")
+    if source.is_dir() and not any(path.is_file() for path in source.rglob("*")):
+        # Source: az's client, which refuses to upload an empty folder.
+        raise InvalidInput(f"{source} is empty: there is no file in it", hint=f"ls -la {source}")
     draft: Path | None = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

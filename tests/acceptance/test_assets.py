@@ -165,7 +165,7 @@ def test_prune_removes_what_nothing_needs(models: Machine):
     stored = models.ok("artifacts", "list").json
     assert {row["name"] for row in stored} == {"one", "two", "src", "other"}
     used = next(row for row in stored if row["name"] == "other")["used_by"]
-    assert used == ["deployment fraud-endpoint/red", "mount fraud-endpoint/red"]
+    assert used == ["deployment fraud-endpoint/red"]
     models.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
     assert models.ok("artifacts", "prune", "--yes").json["kept_as_too_young"] == 1
     dry = models.ok("artifacts", "prune", "--dry-run", "--older-than", "0").json

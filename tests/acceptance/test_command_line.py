@@ -34,7 +34,7 @@ def test_shares_that_the_shell_parted_are_to_be_quoted(machine: Machine):
     assert 'quote shares that belong together: --traffic "blue=90 green=10"' in ran.err
 
 
-@pytest.mark.parametrize("name", ["bad/name", "x", "-x", "a b", "a" * 34])
+@pytest.mark.parametrize("name", ["bad/name", "-x", "a b", "a" * 34])
 def test_a_workspace_has_a_name_that_azure_takes(machine: Machine, name: str):
     ran = machine.run("endpoint", "create", "-n", "fraud-endpoint", f"--workspace-name={name}")
     assert (ran.code, "--workspace-name" in ran.err) == (1, True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +68,61 @@ def write(machine: Machine, name: str, text: str) -> str:
     path = Path(machine.work / name)
     path.write_text(text)
     return str(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "document", "told"),
+    [
+        ("endpoint create -f", {"name": "blue", "instance_type": "x", "endpoint_name": "fraud"}, "deployment"),
+        ("deployment create -f", {"name": "fraud", "auth_mode": "key"}, "endpoint"),
+        ("deployment update -n blue -e fraud -f", {"name": "fraud", "auth_mode": "key"}, "endpoint"),
+        ("model create -f", {"name": "blue", "instance_type": "x", "endpoint_name": "fraud"}, "deployment"),
+        ("environment create -f", {"name": "fraud", "auth_mode": "key"}, "endpoint"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_in_one_line(machine: Machine, words: str, document: dict[str, Any], told: str):
+    path = machine.work / "file.yml"
+    path.write_text(json.dumps(document))
+    if "update" in words:
+        machine.create_endpoint()
+        machine.deploy("blue")
+        words = words.replace("fraud ", "fraud-endpoint ")
+    ran = machine.run(*words.split(), str(path))
+    assert ran.code == 1
+    assert re.fullmatch(rf"ERROR: .*file.yml describes an? {told}, no \w+; nothing was changed\n  mlctl .*\n", ran.err)
+    assert f"mlctl {told} create -f {path}" in ran.err
+
+
+def test_all_that_is_missing_is_told_with_the_other_faults(machine: Machine):
+    path = machine.work / "green.yml"
+    path.write_text(
+        "name: b!\nendpoint_name: fraud\nmodel: azureml:nope:1\nenvironment: azureml:gone:2\ninstance_type: x\n"
+        "code_configuration: {code: ./nosrc, scoring_script: score.py}\n"
+    )
+    ran = machine.run("deployment", "create", "-f", str(path))
+    assert ran.code == 1
+    for place in ("1:7  name", "3:8  model", "4:14  environment", "6:28  code_configuration.code"):
+        assert f"green.yml:{place}" in ran.err
+
+
+def test_a_word_that_yaml_reads_as_a_boolean_is_explained(machine: Machine):
+    path = machine.work / "endpoint.yml"
+    path.write_text("name: fraud\nauth_mode: off\n")
+    ran = machine.run("endpoint", "create", "-f", str(path))
+    assert (ran.code, 'YAML reads off as false; in quotation marks it is text: "off"' in ran.err) == (1, True)
+
+
+def test_flags_are_named_where_flags_are_missing(machine: Machine):
+    (machine.work / "f5.yml").write_text("request_settings: {request_timeout_ms: 5000}\n")
+    (machine.work / "empty").mkdir()
+    for words, told in (
+        (("endpoint", "create"), "--name"),
+        (("environment", "create", "-n", "e1", "-c", "conda.yml"), "--image python:3.11-slim -c conda.yml"),
+        (("deployment", "update", "-f", str(machine.work / "f5.yml")), "f5.yml does not name it"),
+        (("model", "create", "-n", "m", "-p", str(machine.work / "empty")), "there is no file in it"),
+    ):
+        ran = machine.run(*words)
+        assert (ran.code, told in ran.err) == (1, True), ran.err
 
 
 def test_f1_the_smallest_deployment(prepared: Machine):

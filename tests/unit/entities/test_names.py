@@ -24,9 +24,9 @@ def test_letters_digits_and_inner_hyphens_make_a_name(name: str) -> None:
         ("", '"" is shorter than 3 characters'),
         ("1abc", '"1abc" does not begin with a letter'),
         ("abc-", '"abc-" ends with a hyphen'),
-        ("a_b", '"a_b" may hold nothing but letters, digits and hyphens'),
-        ("abcé", '"abcé" may hold nothing but letters, digits and hyphens'),
-        ("abc\n", '"abc\n" may hold nothing but letters, digits and hyphens'),
+        ("a_b", '"a_b" may hold nothing but letters, digits and hyphens, 3 to 32 of them'),
+        ("abcé", '"abcé" may hold nothing but letters, digits and hyphens, 3 to 32 of them'),
+        ("abc\n", '"abc\n" may hold nothing but letters, digits and hyphens, 3 to 32 of them'),
     ],
 )
 def test_a_bad_name_is_told_why(name: str, fault: str) -> None:
