@@ -38,11 +38,20 @@ class Progress(Watcher):
         self._status: Any = None
         self._console: Any = None
         self._ready = 0
+        self._what = ""
+        self._shown_s = 0
 
     def begin(self, what: str) -> None:
         """Show a moving line until `close`."""
         self._open()
+        self._what = what
         self._status.update(what)
+
+    def tick(self, waited_s: float) -> None:
+        """Show how long it has been waited for, from the second second on."""
+        if self._status is not None and int(waited_s) > self._shown_s and waited_s >= 2:
+            self._shown_s = int(waited_s)
+            self._status.update(f"{self._what} · {self._shown_s} s")
 
     def step(self, name: str, text: str) -> None:
         """Show a part that is done."""
@@ -57,7 +66,7 @@ class Progress(Watcher):
             case "deployment.ready":
                 count = f"{event.data.get('replicas')} of {event.data.get('wanted')} ready"
                 self._print(GOOD, "replicas", count)
-            case "replica.exited" | "replica.probe_failed":
+            case "replica.exited":
                 self._print(BAD, "replicas", event.message)
             case "endpoint.update" if event.message.startswith("traffic "):
                 shares = event.message.removeprefix("traffic ").split(", ", 1)[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mlctl.ops.validation import FileReport
     from mlctl.registry.artifacts import Artifact, StoredCopy
 
+# Only then does it help to see what the model holds.
+_ABOUT_FILES = re.compile(r"NotFound|No such file|Directory|does not exist|there is no|must hold")
 GOOD, BAD, NOTE = "✔", "✖", "!"
 BAR_WIDTH = 17
 PREVIEW_LENGTH = 60
@@ -83,6 +86,11 @@ def show_endpoint(result: EndpointResult) -> None:
     for glance in result.deployments:
         table.add_row(*_glance_cells(glance))
     console.print(table)
+    for glance in result.deployments:
+        if glance.error:
+            say(
+                f"{BAD} {glance.name} {glance.error}", f"  mlctl deployment show -n {glance.name} -e {document['name']}"
+            )
 
 
 def _glance_cells(glance: DeploymentGlance) -> tuple[str, ...]:
@@ -146,6 +154,8 @@ def show_deployment(result: DeploymentResult) -> None:
     console = _console()
     console.print(f"{result.endpoint}/{result.name}   {result.scoring_uri}\n")
     console.print(table)
+    if result.failure is not None:
+        say("", f"{BAD} {result.failure.message}", *_failure_lines(result.failure), f"  {result.failure.hint}")
 
 
 def _short(value: Any) -> str:
@@ -477,9 +487,11 @@ def _failure_lines(error: UserCodeFailed) -> list[str]:
         lines += [f"  {frame.file}:{frame.line} in {frame.function}", f"      {frame.text}"]
     if error.cause:
         lines += [f"  {error.cause}", ""]
-    if error.model_dir:
+    if error.model_dir and _ABOUT_FILES.search(error.cause):
         listing = ", ".join(error.model_dir[:8]) + (", …" if len(error.model_dir) > 8 else "")
-        lines += [f"  AZUREML_MODEL_DIR holds:  {listing}", ""]
+        is_folder = all("/" in path for path in error.model_dir)
+        hint = "      (a folder model keeps its folder's name)" if is_folder else ""
+        lines += [f"  AZUREML_MODEL_DIR holds:  {listing}{hint}", ""]
     return lines
 
 

@@ -15,7 +15,7 @@ from mlctl.control.probing import Prober
 from mlctl.control.routing import RoutingTable
 from mlctl.entities.stored import read_map
 from mlctl.errors import BackendUnavailable, GatewayRejected
-from mlctl.planning.health import read_probe_settings
+from mlctl.planning.health import longest_start_s, read_probe_settings
 from mlctl.planning.replicas import (
     GIVE_UP_AFTER,
     LONGEST_BACKOFF_S,
@@ -130,10 +130,8 @@ class EndpointReconciler:
             return replica
         verdict = self._context.prober.verdict(replica.id)
         if verdict.is_dead:
-            self._killed_for[replica.id] = (
-                "its probe failed too often" if verdict.has_been_ready else "it was never ready"
-            )
-            self._report(replica, "replica.probe_failed", "probe failed too often, restarting it")
+            self._killed_for[replica.id] = self._describe_probe(deployment, has_been_ready=verdict.has_been_ready)
+            self._report(replica, "replica.probe_failed", f"{self._killed_for[replica.id]}, it is replaced")
             self._context.runtime.kill(handle)
             return self._set_state(replica, ReplicaState.UNREADY)
         state = ReplicaState.READY if verdict.is_ready else ReplicaState(replica.state)
@@ -146,6 +144,13 @@ class EndpointReconciler:
             self._report(replica, "replica.ready", f"ready after {took:.2f} s", seconds=round(took, 3))
             self._takeover_until.pop(replica.socket, None)
         return self._set_state(replica, state)
+
+    def _describe_probe(self, deployment: DeploymentRow | None, *, has_been_ready: bool) -> str:
+        """Say why a replica is killed, in the terms of its liveness_probe."""
+        settings = read_probe_settings(deployment.spec.get("liveness_probe") if deployment else None)
+        if has_been_ready:
+            return f"liveness_probe failed {settings.failure_threshold} times in a row"
+        return f"it was never ready within the {longest_start_s(settings):g} s of its liveness_probe"
 
     def _set_state(self, replica: ReplicaRow, state: ReplicaState) -> ReplicaRow:
         replicas.set_replica_state(self._store, replica.id, state)
@@ -175,6 +180,7 @@ class EndpointReconciler:
     def _settle_exit(self, replica: ReplicaRow, deployment: DeploymentRow | None) -> None:
         """Take a replica that has ended out of the books; one that should not have ended counts as a failure."""
         how = self._killed_for.pop(replica.id, "")
+        was_killed = bool(how)
         if replica.pid is not None and replica.start_ticks is not None:
             handle = ReplicaHandle(replica.id, replica.pid, replica.start_ticks)
             how = how or self._context.runtime.describe_exit(handle)
@@ -182,22 +188,34 @@ class EndpointReconciler:
             self._context.runtime.kill(handle)
         self._forget(replica)
         replicas.remove_replica(self._store, replica.id)
-        self._settle_loss(replica, deployment, how)
+        self._settle_loss(replica, deployment, how, was_killed=was_killed)
         self._failure_file(replica.id).unlink(missing_ok=True)
         collection_file(self._failure_file(replica.id), replica.id).unlink(missing_ok=True)
 
-    def _settle_loss(self, replica: ReplicaRow, deployment: DeploymentRow | None, how: str) -> None:
+    def _settle_loss(
+        self, replica: ReplicaRow, deployment: DeploymentRow | None, how: str, *, was_killed: bool
+    ) -> None:
         is_expected = replica.state == ReplicaState.DRAINING or deployment is None or deployment.state == "Deleting"
         if is_expected or deployment is None:
             Path(replica.socket).unlink(missing_ok=True)
+            if deployment is not None and deployment.state != "Deleting":
+                self._report(replica, "replica.stopped", "ended, it was no longer needed")
             return
-        why = f": {how}" if how else ""
-        self._report(replica, "replica.exited", f"ended unexpectedly while {replica.state}{why}")
+        self._report(replica, "replica.exited", self._describe_end(replica, how, was_killed=was_killed))
         if replica.state == ReplicaState.READY:
             self._takeover_until[replica.socket] = time.monotonic() + TAKEOVER_S
         else:
             self._takeover_until.pop(replica.socket, None)
         self._count_failure(replica, deployment, how)
+
+    def _describe_end(self, replica: ReplicaRow, how: str, *, was_killed: bool) -> str:
+        """Tell the cause where it is known: the script's own, mlctl's, or else how the process ended."""
+        cause = reports.read_cause(self._failure_file(replica.id))
+        if cause:
+            return f"did not start: {cause}"
+        if was_killed:
+            return f"was ended: {how}"
+        return f"ended unexpectedly while {replica.state}{f': {how}' if how else ''}"
 
     def _count_failure(self, replica: ReplicaRow, deployment: DeploymentRow, how: str) -> None:
         was_stable = replica.state == ReplicaState.READY and _is_past(replica.changed_at, STABLE_AFTER_S)
@@ -207,7 +225,9 @@ class EndpointReconciler:
         wait_s = back_off_s(failures, was_ready=was_ready)
         deployments.count_failure(self._store, deployment, next_start_at=time.time() + wait_s)
         if failures >= GIVE_UP_AFTER and not was_ready:
-            error = reports.describe_failure(self._failure_file(replica.id), failures, how)
+            error = reports.describe_failure(
+                self._failure_file(replica.id), failures, how, took_s=time.time() - deployment.modified_at
+            )
             deployments.mark_failed(self._store, deployment, error)
 
     def _failure_file(self, replica: str) -> Path:

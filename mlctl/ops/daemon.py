@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlctl.errors import BackendUnavailable, NotFound, TimedOut
 from mlctl.ops.session import Session
-from mlctl.registry import endpoints, replicas
+from mlctl.registry import deployments, endpoints, replicas
 from mlctl.runtimes.processes import ProcessId, is_running, kill_session, send_signal, spawn
 
 START_TIMEOUT_S = 30.0
@@ -104,6 +104,16 @@ def wake(session: Session, endpoint: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.sendto(endpoint.encode(), str(Path(run_dir) / "wake.sock"))
+
+
+def warn_if_stopped(session: Session) -> None:
+    """Tell that what the registry says is not what runs: the daemon does not, though it has replicas to keep."""
+    if _running(session) is not None or not deployments.has_any(session.store):
+        return
+    envoy = replicas.get_process(session.store, "envoy")
+    is_envoy_alive = envoy is not None and is_running(ProcessId(envoy.pid, envoy.start_ticks))
+    what = "what is up serves on, nothing keeps it up" if is_envoy_alive else "nothing is served"
+    session.on_notice(f"the daemon is not running: {what}. Start it: mlctl daemon start")
 
 
 def start(session: Session) -> DaemonStatus:

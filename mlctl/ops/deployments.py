@@ -29,13 +29,17 @@ _MOST_TRIES = 100
 
 @dataclass(frozen=True)
 class DeploymentResult:
-    """document: what az prints. scoring_uri: where its endpoint answers. is_live: it gets traffic."""
+    """document: what az prints. scoring_uri: where its endpoint answers. is_live: it gets traffic.
+
+    failure: why it is Failed; None when it is not.
+    """
 
     document: Document
     endpoint: str
     name: str
     scoring_uri: str
     is_live: bool
+    failure: UserCodeFailed | None = None
 
 
 def create(
@@ -177,7 +181,9 @@ def _name_target(file: Path | None, name: str | None, endpoint: str | None) -> t
 
 def show(session: Session, *, endpoint: str, name: str) -> DeploymentResult:
     """Return a deployment. InvalidInput when there is none: az ends with 1 here, not with 3."""
-    return _result(session, _find(session, endpoint, name))
+    row = _find(session, endpoint, name)
+    daemon.warn_if_stopped(session)
+    return _result(session, row)
 
 
 def _find(session: Session, endpoint: str, name: str) -> DeploymentRow:
@@ -190,6 +196,7 @@ def _find(session: Session, endpoint: str, name: str) -> DeploymentRow:
 def list_all(session: Session, endpoint: str) -> list[Document]:
     """Return an endpoint's deployments as reduced rows."""
     owner = endpoint_rows.get_endpoint(session.store, endpoint)
+    daemon.warn_if_stopped(session)
     return [deployment_list_row(row, owner) for row in deployments.list_deployments(session.store, owner.name)]
 
 
@@ -284,7 +291,7 @@ def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) ->
         row.endpoint,
         lambda: _find_outcome(session, row),
         after=after,
-        what=f"replicas of {row.name} are starting",
+        what=f"replicas of {row.name} are starting, up to {_longest_start_s(row):g} s",
         look=f"mlctl deployment show -n {row.name} -e {row.endpoint}",
     )
     if isinstance(outcome, MlctlError):
@@ -296,6 +303,12 @@ def _finish(session: Session, row: DeploymentRow, *, after: int, waits: bool) ->
     generation = endpoint_rows.get_endpoint(session.store, row.endpoint).generation
     endpoints.wait_until_accepted(session, row.endpoint, generation, after=after)
     return _result(session, outcome)
+
+
+def _longest_start_s(row: DeploymentRow) -> float:
+    from mlctl.planning.health import longest_start_s, read_probe_settings
+
+    return longest_start_s(read_probe_settings(row.spec.get("liveness_probe")))
 
 
 def _find_outcome(session: Session, row: DeploymentRow) -> DeploymentRow | MlctlError | None:
@@ -330,4 +343,5 @@ def _result(session: Session, row: DeploymentRow) -> DeploymentResult:
         name=row.name,
         scoring_uri=scoring_uri(session, owner),
         is_live=bool(read_map(owner.spec, "traffic").get(row.name)),
+        failure=_failure(row) if row.state == "Failed" else None,
     )

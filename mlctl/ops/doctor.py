@@ -20,6 +20,7 @@ from mlctl.errors import MlctlError
 from mlctl.ops import artifacts as artifact_ops
 from mlctl.ops.collected_data import count_bytes
 from mlctl.ops.daemon import DaemonStatus, get_status
+from mlctl.ops.documents import summarise_error
 from mlctl.ops.resolving import show_size
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, credentials, deployments, endpoints, replicas
@@ -105,6 +106,17 @@ def check_registry(session: Session) -> Iterator[Finding]:
     else:
         remedy = f"mlctl daemon stop, then put back a copy of {path}"
         yield Finding(Level.ERROR, "registry", f"{facts} · damaged: {result}", remedy)
+
+
+def check_deployments(session: Session) -> Iterator[Finding]:
+    """Tell which deployments did not come up, and why."""
+    for endpoint in endpoints.list_endpoints(session.store):
+        for row in deployments.list_deployments(session.store, endpoint.name):
+            if row.state == "Failed":
+                text = f"{endpoint.name}/{row.name} {summarise_error(row)}"
+                yield Finding(
+                    Level.WARNING, "deployment", text, f"mlctl deployment get-logs -n {row.name} -e {endpoint.name}"
+                )
 
 
 def check_daemon(session: Session) -> Iterator[Finding]:
@@ -193,7 +205,14 @@ def check_collected_data(session: Session) -> Iterator[Finding]:
         yield Finding(Level.OK, "collected", text, f"rm -r {root}/ENDPOINT/DEPLOYMENT")
 
 
-CHECKS: tuple[Check, ...] = (check_daemon, check_gateway, check_disk, check_keys, check_collected_data)
+CHECKS: tuple[Check, ...] = (
+    check_daemon,
+    check_deployments,
+    check_gateway,
+    check_disk,
+    check_keys,
+    check_collected_data,
+)
 
 
 def _examine_strays(session: Session, *, cleans: bool) -> list[Finding]:

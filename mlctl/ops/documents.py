@@ -119,7 +119,7 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
             "tags": read_map(spec, "tags"),
             "model": _asset_text("model", plan.get("model"), endpoint) or spec.get("model"),
             "environment": _asset_text("environment", plan.get("environment"), endpoint) or spec.get("environment"),
-            "properties": _describe_interpreter(read_map(spec, "properties"), plan),
+            "properties": _describe_interpreter(read_map(spec, "properties"), plan) | _describe_error(deployment),
             "provisioning_state": deployment.state,
             "creation_context": creation_context(
                 deployment.created_at, deployment.created_by, deployment.modified_at, deployment.modified_by
@@ -131,9 +131,23 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
 
 def _describe_interpreter(properties: Mapping[str, Any], plan: Mapping[str, Any]) -> Document:
     """Return a deployment's properties with what its replicas run in, and how that differs from what was asked for."""
-    kept = {key: value for key, value in properties.items() if key != "mlctl.drift"}
+    kept = {key: value for key, value in properties.items() if key not in ("mlctl.drift", "mlctl.error")}
     drift: Sequence[str] = plan.get("drift") or ()
     return {**kept, "mlctl.python": plan.get("python_version")} | ({"mlctl.drift": "; ".join(drift)} if drift else {})
+
+
+def _describe_error(deployment: DeploymentRow) -> Document:
+    error = summarise_error(deployment)
+    return {"mlctl.error": error} if error else {}
+
+
+def summarise_error(deployment: DeploymentRow) -> str:
+    """Say in one line why a deployment is Failed; empty for one that is not."""
+    if deployment.state != "Failed":
+        return ""
+    error = deployment.error or {}
+    cause = str(error.get("cause") or "").splitlines()
+    return f"{error.get('message', 'failed')}{f': {cause[0]}' if cause else ''}"
 
 
 def deployment_list_row(deployment: DeploymentRow, endpoint: EndpointRow) -> Document:

@@ -11,7 +11,7 @@ from typing import Any
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, GatewayRejected, InvalidInput, MlctlError
 from mlctl.ops import daemon, waiting
-from mlctl.ops.documents import Document, endpoint_document, endpoint_list_row, scoring_uri
+from mlctl.ops.documents import Document, endpoint_document, endpoint_list_row, scoring_uri, summarise_error
 from mlctl.ops.session import Session
 from mlctl.planning.traffic import LOCAL_PROPERTY
 from mlctl.registry import deployments, endpoints, events, replicas
@@ -23,7 +23,10 @@ Operation = tuple[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class DeploymentGlance:
-    """A deployment as a line of its endpoint's view: shares in percent, replicas ready of those wanted."""
+    """A deployment as a line of its endpoint's view: shares in percent, replicas ready of those wanted.
+
+    error: why it is Failed, in one line.
+    """
 
     name: str
     state: str
@@ -32,6 +35,7 @@ class DeploymentGlance:
     ready: int
     wanted: int
     model: str
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,11 +152,13 @@ def _refuse_deleting(row: EndpointRow) -> None:
 def show(session: Session, name: str) -> EndpointResult:
     """Return an endpoint; deployments without traffic are listed at 0."""
     row = endpoints.get_endpoint(session.store, name)
+    daemon.warn_if_stopped(session)
     return _result(session, row, fills_zeros=True)
 
 
 def list_all(session: Session) -> list[Document]:
     """Return all endpoints as reduced rows."""
+    daemon.warn_if_stopped(session)
     return [endpoint_list_row(row) for row in endpoints.list_endpoints(session.store)]
 
 
@@ -256,6 +262,7 @@ def _result(session: Session, row: EndpointRow, *, fills_zeros: bool) -> Endpoin
             ready=sum(replica.deployment == deployment.name and replica.state == "ready" for replica in running),
             wanted=deployment.spec.get("instance_count") or 1,
             model=_model_name(deployment.plan),
+            error=summarise_error(deployment),
         )
         for deployment in rows
     ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlctl import unix_http
+from mlctl.entities.stored import read_map
 from mlctl.errors import BackendUnavailable, InvalidInput, ScoringFailed
 from mlctl.ops import daemon
 from mlctl.ops.documents import scoring_path
@@ -14,11 +15,15 @@ from mlctl.ops.session import Session
 from mlctl.registry import deployments, endpoints, replicas
 from mlctl.registry.credentials import TokenSigner, read_keys
 from mlctl.registry.endpoints import EndpointRow
+from mlctl.registry.replicas import ReplicaRow
+from mlctl.runtimes.processes import ProcessId, is_running
 
 READY_TIMEOUT_S = 60.0
 # The gateway bounds the answer by request_timeout_ms (180 s at most); this is for a gateway that is stuck.
 HTTP_TIMEOUT_S = 200.0
 DEPLOYMENT_HEADER = "azureml-model-deployment"
+OK, NOT_FOUND, NOT_READY = 200, 404, 503
+TOO_LARGE_OR_BUSY = (413, 429)
 
 # Status, the deployment that answered, body.
 Answer = tuple[int, str | None, str]
@@ -38,9 +43,33 @@ def invoke(session: Session, name: str, *, request_file: Path | None, deployment
     if deployment is not None and deployments.find_deployment(session.store, row.name, deployment) is None:
         known = ", ".join(found.name for found in deployments.list_deployments(session.store, row.name)) or "none yet"
         raise InvalidInput(f"there is no deployment {deployment} at {row.name}", hint=f"deployments: {known}")
+    deadline = time.monotonic()
     if daemon.ensure_running(session):
-        _wait_for_replicas(session, row.name)
-    return _send(session, row.name, body, deployment)
+        deadline += READY_TIMEOUT_S
+        _wait_for_replicas(session, row.name, deadline)
+    while True:
+        status, named, text = _send(session, row.name, body, deployment)
+        # The gateway may hear of replicas that are back a moment after the registry.
+        if status != NOT_READY or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    if status != OK:
+        text = text.strip()
+        raise ScoringFailed(f"{row.name} answered {status}: {text}", hint=_suggest(session, row, status, named))
+    return text
+
+
+def _suggest(session: Session, row: EndpointRow, status: int, named: str | None) -> str:
+    """Return what to type after an answer that is none."""
+    names = [found.name for found in deployments.list_deployments(session.store, row.name)]
+    if status == NOT_FOUND and not named:
+        if not names:
+            return f"it has no deployments: mlctl deployment create -f blue.yml -e {row.name} --all-traffic"
+        return f'mlctl endpoint update -n {row.name} --traffic "{names[0]}=100"'
+    if status in TOO_LARGE_OR_BUSY or not names:
+        return f"mlctl endpoint show -n {row.name}"
+    live = [name for name, share in read_map(row.spec, "traffic").items() if share]
+    return f"mlctl deployment get-logs -n {named or (live or names)[0]} -e {row.name}"
 
 
 def _read(path: Path) -> bytes:
@@ -50,18 +79,23 @@ def _read(path: Path) -> bytes:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint=f"ls -l {path.parent}") from error
 
 
-def _wait_for_replicas(session: Session, endpoint: str) -> None:
+def _wait_for_replicas(session: Session, endpoint: str, deadline: float) -> None:
     """Everything was down: give what should serve the time to come up."""
     wanted = {row.name for row in deployments.list_deployments(session.store, endpoint) if row.state == "Succeeded"}
-    deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         running = replicas.list_replicas(session.store, endpoint)
-        if wanted <= {replica.deployment for replica in running if replica.state == "ready"}:
+        if wanted <= {replica.deployment for replica in running if _is_ready(replica)}:
             return
         time.sleep(0.05)
 
 
-def _send(session: Session, endpoint: str, body: bytes, deployment: str | None) -> str:
+def _is_ready(replica: ReplicaRow) -> bool:
+    """Say whether a replica serves; the books may be older than its death."""
+    is_known = replica.pid is not None and replica.start_ticks is not None
+    return replica.state == "ready" and is_known and is_running(ProcessId(replica.pid or 0, replica.start_ticks or 0))
+
+
+def _send(session: Session, endpoint: str, body: bytes, deployment: str | None) -> Answer:
     row = endpoints.get_endpoint(session.store, endpoint)
     headers = {"Authorization": f"Bearer {find_credential(session, row)}", "Content-Type": "application/json"}
     if deployment is not None:
@@ -69,15 +103,9 @@ def _send(session: Session, endpoint: str, body: bytes, deployment: str | None) 
     is_private = row.spec.get("public_network_access") == "disabled"
     post = _post_to_socket if is_private else _post
     try:
-        status, named, text = post(session, row.name, body, headers)
+        return post(session, row.name, body, headers)
     except OSError as error:
         raise BackendUnavailable(f"the gateway does not answer: {error}", hint="mlctl daemon status") from error
-    if status != 200:
-        raise ScoringFailed(
-            f"{endpoint} answered {status}: {text}",
-            hint=f"mlctl deployment get-logs -n {named or 'NAME'} -e {endpoint}",
-        )
-    return text
 
 
 def find_credential(session: Session, row: EndpointRow) -> str:

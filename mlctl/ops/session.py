@@ -32,6 +32,9 @@ class Watcher:
     def begin(self, what: str) -> None:
         """Something that may take a while has begun."""
 
+    def tick(self, waited_s: float) -> None:
+        """It is still waited for, so many seconds after `begin`."""
+
     def step(self, name: str, text: str) -> None:
         """A part is done: what, and what came of it."""
 

@@ -41,6 +41,7 @@ def follow(
             session.pending = ""
             return outcome
         now = time.monotonic()
+        session.watcher.tick(now - started)
         if session.timeout_s is not None and now - started > session.timeout_s:
             raise TimedOut(
                 f"not done after {session.timeout_s:g} s: {what}; it goes on",

@@ -39,6 +39,11 @@ def read_probe_settings(probe: Mapping[str, Any] | None) -> ProbeSettings:
     return ProbeSettings(**{renamed.get(key, key): value for key, value in given.items()})
 
 
+def longest_start_s(settings: ProbeSettings) -> float:
+    """Return after how many seconds a replica that never answered its liveness probe is given up."""
+    return settings.initial_delay_s + (settings.failure_threshold - 1) * settings.period_s
+
+
 def start_health(now: float) -> Health:
     """Return the view of a replica that has just been started: probed at once."""
     return Health(started_at=now, next_at=now)

@@ -116,6 +116,11 @@ def write_generation(
     return generation
 
 
+def has_any(store: Store) -> bool:
+    """Say whether any endpoint has a deployment."""
+    return store.row("SELECT 1 FROM deployments LIMIT 1") is not None
+
+
 def find_deployment(store: Store, endpoint: str, name: str) -> DeploymentRow | None:
     """Return a deployment by name, in any case; None when there is none."""
     row = store.row(f"{_SELECT} WHERE d.endpoint = ? AND d.name = ?", (endpoint, name))

@@ -62,6 +62,22 @@ def test_a_waiting_command_restarts_a_dead_daemon(served: Machine):
     assert served.score().status_code == 200
 
 
+def test_who_looks_is_told_that_nothing_is_served_and_invoke_brings_it_back(served: Machine):
+    (served.work / "body.json").write_text("{}")
+    assert "daemon" not in served.ok("endpoint", "show", *NAME).err
+    pids = [*served.processes()]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not served.processes(), what="all are dead")
+    for words in (("endpoint", "show", *NAME), ("endpoint", "list"), ("deployment", "list", "-e", "fraud-endpoint")):
+        ran = served.ok(*words)
+        assert "the daemon is not running: nothing is served. Start it: mlctl daemon start" in ran.err
+        assert served.ok(*words, "--only-show-errors").err == ""
+    served.ok("endpoint", "invoke", *NAME, "-r", str(served.work / "body.json"))
+    assert "daemon" not in served.ok("endpoint", "show", *NAME).err
+
+
 def test_a_second_daemon_ends_at_once(served: Machine):
     session = Session(load_settings(os.environ), dict(os.environ))
     second = daemon._spawn(session)

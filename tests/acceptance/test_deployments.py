@@ -1,6 +1,7 @@
 """Deployments that come up, do not come up, change and scale."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,15 +23,24 @@ def test_an_init_that_raises_shows_the_cause_and_changes_no_traffic(served: Mach
     path = served.write_deployment("red", code_configuration=code)
     ran = served.run("deployment", "create", "-f", path, "--all-traffic")
     assert ran.code == 7
-    assert "red failed 3 times in init(); fraud-endpoint keeps its traffic as it was" in ran.err
+    given_up = r"red failed 3 times in init\(\), gave up after \d+\.\d s; fraud-endpoint keeps its traffic as it was"
+    assert re.search(given_up, ran.err)
     assert "score.py:2 in init" in ran.err
     assert "FileNotFoundError" in ran.err
     assert "mlctl deployment get-logs -n red -e fraud-endpoint" in ran.err
     red = ("-n", "red", "-e", "fraud-endpoint")
-    assert served.ok("deployment", "show", *red).json["provisioning_state"] == "Failed"
+    shown = served.ok("deployment", "show", *red).json
+    assert shown["provisioning_state"] == "Failed"
+    cause = r"failed 3 times in init\(\).*: FileNotFoundError: .*/nowhere/model\.pkl"
+    assert re.search(cause, shown["properties"]["mlctl.error"])
+    assert re.search(rf"fraud-endpoint/red {cause}", served.run("doctor", "-o", "json").out)
     found = served.ok("deployment", "events", *red).json
     ended = [event["at"] for event in found if event["kind"] == "replica.exited"]
     began = [event["at"] for event in found if event["kind"] == "replica.started"]
+    told = [event["message"] for event in found if event["kind"] == "replica.exited"]
+    assert len(told) == 3
+    assert all("did not start: init() raised FileNotFoundError" in message for message in told)
+    assert not any("exit code" in message for message in told)
     # The next try comes when the back-off ends, not with the next idle look.
     assert max(later - earlier for earlier, later in zip(ended, began[1:], strict=False)) < IDLE_S
     assert "User's init function failed" in served.ok("deployment", "get-logs", *red).out
@@ -58,7 +68,10 @@ def test_an_init_that_never_ends_is_given_up_by_its_probe(served: Machine):
     path = served.write_deployment("red", code_configuration=code, liveness_probe=probe, readiness_probe=probe)
     ran = served.run("deployment", "create", "-f", path)
     assert ran.code == 7
-    assert "it was never ready" in ran.err
+    assert "it was never ready within the 0 s of its liveness_probe" in ran.err
+    found = served.ok("deployment", "events", "-n", "red", "-e", "fraud-endpoint").json
+    told = [event["message"] for event in found if event["kind"] == "replica.exited"]
+    assert all("was ended: it was never ready" in message for message in told[-3:]), told
     served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
 
 
@@ -85,6 +98,16 @@ def test_updates_at_once_are_applied_one_after_the_other(served: Machine):
     assert [code for _, code in ended] == [0] * 6, ended
     variables = served.ok("deployment", "show", *BLUE).json["environment_variables"]
     assert {key: variables[key] for key in variables if key != "WHO"} == {f"K{number}": number for number in range(6)}
+
+
+def test_a_replica_that_an_update_replaced_is_told_to_have_ended(served: Machine):
+    served.ok("deployment", "update", *BLUE, "--set", "environment_variables.X=1")
+
+    def has_ended() -> bool:
+        found = served.ok("deployment", "events", *BLUE).json
+        return any("it was no longer needed" in event["message"] for event in found)
+
+    wait_until(has_ended, what="the end of the old replica is told")
 
 
 def test_a_failed_deployment_can_be_mended_by_an_update(served: Machine):

@@ -42,13 +42,14 @@ def test_the_readmes_first_minute_runs_as_it_stands(fraud: Machine):
 
 # What has to be there before an example can run, and the order in which they can.
 ORDER = (
-    *("daemon start", "daemon status", "workspace show", "workspace update"),
+    *("version", "daemon start", "daemon status", "workspace show", "workspace update"),
     *("model create", "model show", "model list", "model update", "model archive", "model restore", "model download"),
     *("model package", "model share", "environment create", "environment show", "environment list"),
     *("environment update", "environment archive", "environment restore", "environment share"),
     *("validate", "endpoint create", "deployment validate", "deployment create", "endpoint get-logs"),
     *("endpoint invoke",),
     *("deployment update", "deployment show", "deployment list", "deployment events", "deployment get-logs"),
+    *("deployment data",),
     *("endpoint show", "endpoint list", "endpoint get-credentials", "endpoint regenerate-keys", "endpoint update"),
     *("deployment delete", "endpoint delete", "artifacts list", "artifacts prune", "doctor"),
     *("daemon logs", "daemon restart", "daemon stop"),

@@ -17,6 +17,8 @@ VALUES = {"int": ["1"], "flag": [], "bool3": ["true"]}
 
 
 def words_of(flag: dict[str, Any]) -> list[str]:
+    if flag["name"] == "--workspace-name":
+        return [flag["name"], "other"]
     return [flag["name"], *VALUES.get(flag["kind"], ["x=1"])]
 
 
