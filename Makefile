@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check bench fmt docs schemas golden lock clean
+.PHONY: help setup demo test test-slow check bench soak fmt docs schemas golden lock clean
 
 help: ## Show what make can do here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -49,6 +49,9 @@ fmt: $(READY) ## Format and mend what can be mended
 
 bench: $(READY) ## Measure mlctl beside its peers (needs wrk: apt-get install wrk)
 	$(BIN)/python -m benchmarks
+
+soak: $(READY) ## Watch the scoring server's memory for 20 minutes (needs wrk)
+	$(BIN)/python -m benchmarks soak
 
 docs: $(READY) ## Write the generated parts of README.md and docs/
 	$(BIN)/cog -c -r -P README.md docs/cli.md docs/az-surface.md

@@ -1,4 +1,4 @@
-"""azmlinfsrv, the HTTP server inside Azure's inference images, in a venv of its own below `.bench/`."""
+"""Peers in venvs of their own below `.bench/`, and azmlinfsrv, the HTTP server inside Azure's inference images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from benchmarks.outcome import BenchmarkFailed
 from mlctl.runtimes.process import PASSED_ON
 from mlctl.runtimes.processes import ProcessId, is_running, kill_session, send_signal, spawn
 
-VENV = Path(__file__).parents[1] / ".bench" / "azmlinfsrv"
+ROOT = Path(__file__).parents[1] / ".bench"
 SERVER = "azureml-inference-server-http==1.5.1"
+_NAMES = {SERVER: "azmlinfsrv"}
 # As in mlctl's venv, so that the same model does the same work. pydantic is not among them: azmlinfsrv 1.5.1 demands
 # pydantic ~=2.12.0.
 SAME = ("scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl")
@@ -37,18 +38,22 @@ run()
 """
 
 
-def ensure_venv() -> Path:
-    """Return the interpreter of the peer's venv, made on first use and whenever the versions have changed."""
-    python, marker = VENV / "bin" / "python", VENV / ".ready"
+def ensure_venv(server: str = SERVER) -> Path:
+    """Return the interpreter of a peer's venv, made on first use and whenever the versions have changed.
+
+    server: what is installed, as `name==version`.
+    """
+    venv = ROOT / _NAMES.get(server, server.partition("==")[0])
+    python, marker = venv / "bin" / "python", venv / ".ready"
     try:
-        wanted = [SERVER, *(f"{name}=={metadata.version(name)}" for name in SAME)]
+        wanted = [server, *(f"{name}=={metadata.version(name)}" for name in SAME)]
     except metadata.PackageNotFoundError as error:
         raise BenchmarkFailed(f"{error.name} is not installed beside mlctl: make setup") from error
     if marker.exists() and marker.read_text().split() == wanted:
         return python
-    shutil.rmtree(VENV, ignore_errors=True)
-    print(f"making {VENV} with {' '.join(wanted)}", flush=True)
-    _install([sys.executable, "-m", "venv", str(VENV)])
+    shutil.rmtree(venv, ignore_errors=True)
+    print(f"making {venv} with {' '.join(wanted)}", flush=True)
+    _install([sys.executable, "-m", "venv", str(venv)])
     _install([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted])
     marker.write_text("\n".join(wanted))
     return python
@@ -74,27 +79,39 @@ def run_azmlinfsrv(script: Path, model_dir: Path, folder: Path) -> Generator[Azm
     """Serve a script with one worker. folder: takes the server's log."""
     python, port, log_file = ensure_venv(), find_free_port(), folder / "azmlinfsrv.log"
     words = ["--entry_script", script.name, "--model_dir", str(model_dir), "--port", str(port), "--worker_count", "1"]
-    # The same of the environment as a replica of mlctl gets.
-    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environ |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "AML_APP_ROOT": str(script.parent)}
+    environ = {**make_environ(model_dir), "AML_APP_ROOT": str(script.parent)}
     server = spawn([str(python), "-c", _LAUNCHER, *words], env=environ, cwd=script.parent, log_file=log_file)
-    try:
-        _wait_until_ready(server, port, log_file)
+    with end_at_last(server):
+        wait_until_ready("azmlinfsrv", server, port, log_file, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         yield Azmlinfsrv(server, port)
-    finally:
-        _end(server)
 
 
-def _wait_until_ready(server: ProcessId, port: int, log_file: Path) -> None:
+def make_environ(model_dir: Path) -> dict[str, str]:
+    """Return the variables for a server: the same of the environment as a replica of mlctl gets."""
+    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return environ | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "AZUREML_MODEL_DIR": str(model_dir)}
+
+
+def wait_until_ready(name: str, server: ProcessId, port: int, log_file: Path, request: bytes) -> None:
+    """Wait until a server answers a request with 200; BenchmarkFailed with the end of its log if it never does."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and is_running(server):
         try:
-            ask_once(("127.0.0.1", port), b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            ask_once(("127.0.0.1", port), request)
             return
         except (OSError, BenchmarkFailed):
             time.sleep(0.1)
     tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-5:])
-    raise BenchmarkFailed(f"azmlinfsrv does not come up:\n{tail}")
+    raise BenchmarkFailed(f"{name} does not come up:\n{tail}")
+
+
+@contextmanager
+def end_at_last(server: ProcessId) -> Generator[None]:
+    """End a server and all of its session, politely at first."""
+    try:
+        yield
+    finally:
+        _end(server)
 
 
 def _end(server: ProcessId) -> None:

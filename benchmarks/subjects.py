@@ -25,8 +25,34 @@ def init():
 def run(raw_data):
     return {"answer": 42}
 """
+WIDE = """
+import json
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+
+def init():
+    global model
+    features = np.random.default_rng(7).normal(size=(500, 30))
+    model = LogisticRegression().fit(features, features[:, 0] > 0)
+
+
+def run(raw_data):
+    features = np.asarray(json.loads(raw_data)["data"])
+    return json.dumps({"probability": model.predict_proba(features).tolist()})
+"""
 # Above wrk's connections, so that nobody waits for admission; the default would answer 429.
 REQUEST_SETTINGS = {"max_concurrent_requests_per_instance": 64, "request_timeout_ms": 60000}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A script, what AZUREML_MODEL_DIR is for it, and what is sent to it."""
+
+    script: Path
+    model_dir: Path
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -59,6 +85,17 @@ def deploy_noop(mlctl: LocalMlctl) -> Subject:
 def deploy_fraud(mlctl: LocalMlctl) -> Subject:
     """Serve the fraud example's blue deployment, trained anew in a copy of the example."""
     folder = mlctl.work / "fraud"
+    work = train_fraud(folder)
+    document: dict[str, Any] = yaml.safe_load((folder / "blue.yml").read_text())
+    model, version = document["model"].removeprefix("azureml:").split(":")
+    mlctl.run("model", "create", "-n", model, "-v", version, "-p", str(folder / "model-blue"), "-o", "none")
+    mlctl.run("environment", "create", "-f", str(folder / "environment.yml"), "-o", "none")
+    _deploy(mlctl, document, folder)
+    return Subject(document["endpoint_name"], work.script, work.model_dir, work.body)
+
+
+def train_fraud(folder: Path) -> Work:
+    """Copy the fraud example and train its blue model."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model-*", "__pycache__"))
     trained = subprocess.run(
         [sys.executable, "train.py"],
@@ -70,19 +107,28 @@ def deploy_fraud(mlctl: LocalMlctl) -> Subject:
     )
     if trained.returncode != 0:
         raise BenchmarkFailed(f"train.py failed (are the examples' packages there? make setup): {trained.stderr}")
-    document: dict[str, Any] = yaml.safe_load((folder / "blue.yml").read_text())
-    model, version = document["model"].removeprefix("azureml:").split(":")
-    mlctl.run("model", "create", "-n", model, "-v", version, "-p", str(folder / "model-blue"), "-o", "none")
-    mlctl.run("environment", "create", "-f", str(folder / "environment.yml"), "-o", "none")
-    _deploy(mlctl, document, folder)
     # The peer is to find model-blue only, in a folder as mlctl shows it to a replica.
     model_dir = folder / "models"
     shutil.copytree(folder / "model-blue", model_dir / "model-blue")
-    return Subject(document["endpoint_name"], folder / "src" / "score.py", model_dir, _read_request(folder))
+    return Work(folder / "src" / "score.py", model_dir, (folder / "request.json").read_bytes().strip())
 
 
-def _read_request(folder: Path) -> bytes:
-    return (folder / "request.json").read_bytes().strip()
+def write_noop(folder: Path) -> Work:
+    """Write the script that does nothing."""
+    return _write_work(folder, NOOP, b'{"data": [[1.0, 2.0]]}')
+
+
+def write_wide(folder: Path) -> Work:
+    """Write a script and a body with 1,000 rows of 30 numbers."""
+    rows = [[(row * 31 + column * 17) % 1000 / 7 for column in range(30)] for row in range(1000)]
+    return _write_work(folder, WIDE, json.dumps({"data": rows}).encode())
+
+
+def _write_work(folder: Path, text: str, body: bytes) -> Work:
+    folder.mkdir()
+    script = folder / "score.py"
+    script.write_text(text)
+    return Work(script, folder, body)
 
 
 def _deploy(mlctl: LocalMlctl, document: dict[str, Any], folder: Path) -> None:

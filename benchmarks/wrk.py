@@ -1,4 +1,4 @@
-"""Load from wrk: one thread, 16 connections. Its script carries body and key, so that no key is in any argv."""
+"""Load from wrk: one thread, 16 connections by default. Its script carries body and key: no key is in any argv."""
 
 from __future__ import annotations
 
@@ -51,10 +51,12 @@ def ensure_wrk() -> str:
     return found
 
 
-def write_script(path: Path, body: bytes, *, key: str | None = None) -> Path:
-    """Write what wrk sends, readable for this user only."""
+def write_script(path: Path, body: bytes, *, key: str | None = None, pause_ms: int = 0) -> Path:
+    """Write what wrk sends, readable for this user only. pause_ms: between the requests of a connection."""
     authorization = f'wrk.headers["Authorization"] = {_quote(f"Bearer {key}")}' if key else ""
     text = _SCRIPT.format(body=_quote(body.decode()), authorization=authorization)
+    if pause_ms:
+        text += f"function delay() return {pause_ms} end\n"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     return path
@@ -65,12 +67,12 @@ def _quote(text: str) -> str:
     return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03d}" for b in text.encode()) + '"'
 
 
-def run_wrk(url: str, script: Path, run_s: int) -> Run:
+def run_wrk(url: str, script: Path, run_s: int, *, connections: int = CONNECTIONS) -> Run:
     """Load `url` for `run_s` seconds; a single error makes the run void: BenchmarkFailed."""
     words = [
         ensure_wrk(),
         "-t1",
-        f"-c{CONNECTIONS}",
+        f"-c{connections}",
         f"-d{run_s}s",
         f"--timeout={_SOCKET_TIMEOUT_S}s",
         "-s",

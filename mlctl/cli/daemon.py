@@ -51,6 +51,8 @@ def restart() -> None:
 def status() -> None:
     """Show how the daemon is.
 
+    Exit code 0 whatever its state, which `--query state -o tsv` prints: running, starting or stopped.
+
     Example: mlctl daemon status
     """
     state = current()

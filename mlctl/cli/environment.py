@@ -41,7 +41,9 @@ app = typer.Typer(
 
 
 def _view(document: dict[str, Any]) -> None:
-    render.show_asset("environment", document, assets.find_copy(current().session, "environment", document))
+    session = current().session
+    copy, content = assets.find_copy(session, "environment", document), assets.describe_content(session, document)
+    render.show_asset("environment", document, copy, content)
 
 
 @app.command(epilog=GLOBALS)

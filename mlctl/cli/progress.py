@@ -40,18 +40,23 @@ class Progress(Watcher):
         self._ready = 0
         self._what = ""
         self._shown_s = 0
+        self._begun_at = self._since
+        self._limit_s = 0.0
+        self._told = ""
 
     def begin(self, what: str) -> None:
         """Show a moving line until `close`."""
         self._open()
         self._what = what
+        self._shown_s, self._begun_at, self._limit_s = 0, time.monotonic(), 0.0
         self._status.update(what)
 
     def tick(self, waited_s: float) -> None:
-        """Show how long it has been waited for, from the second second on."""
-        if self._status is not None and int(waited_s) > self._shown_s and waited_s >= 2:
-            self._shown_s = int(waited_s)
-            self._status.update(f"{self._what} · {self._shown_s} s")
+        """Show how long what the line tells of has gone on, from the second second on, and how long it may."""
+        seconds = int(time.monotonic() - self._begun_at)
+        if self._status is not None and seconds >= 2 and seconds > self._shown_s:
+            self._shown_s = seconds
+            self._status.update(f"{self._what} · {seconds} s" + (f" of {self._limit_s:g} s" if self._limit_s else ""))
 
     def step(self, name: str, text: str) -> None:
         """Show a part that is done."""
@@ -60,6 +65,10 @@ class Progress(Watcher):
     def event(self, event: Event) -> None:
         """Show what the daemon did, as far as it tells a person something."""
         match event.kind:
+            case "replica.started":
+                # Each try has the limit for itself.
+                self.begin(f"{event.deployment} is in init()")
+                self._limit_s = float(event.data.get("limit_s") or 0.0)
             case "replica.ready":
                 self._ready += 1
                 self.begin(f"replicas of {event.deployment}: {self._ready} ready")
@@ -67,7 +76,7 @@ class Progress(Watcher):
                 count = f"{event.data.get('replicas')} of {event.data.get('wanted')} ready"
                 self._print(GOOD, "replicas", count)
             case "replica.exited":
-                self._print(BAD, "replicas", event.message)
+                self._tell_end(event)
             case "endpoint.update" if event.message.startswith("traffic "):
                 shares = event.message.removeprefix("traffic ").split(", ", 1)[0]
                 self._print(GOOD, "traffic", ", ".join(f"{share.replace('=', ' ')} %" for share in shares.split()))
@@ -79,6 +88,13 @@ class Progress(Watcher):
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+    def _tell_end(self, event: Event) -> None:
+        """Tell why a replica ended, once: the tries of a script that cannot start fail alike."""
+        cause = event.message.removeprefix(f"{event.data.get('replica')} ")
+        if cause != self._told:
+            self._told = cause
+            self._print(BAD, "replicas", event.message)
 
     def _open(self) -> None:
         if self._console is None:

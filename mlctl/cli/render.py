@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlctl.ops.deployments import DeploymentResult
     from mlctl.ops.doctor import Finding
     from mlctl.ops.endpoints import DeploymentGlance, EndpointResult
+    from mlctl.ops.environments import Content
     from mlctl.ops.trial import Trial
     from mlctl.ops.validation import FileReport
     from mlctl.registry.artifacts import Artifact, StoredCopy
@@ -179,12 +180,14 @@ def show_deployments(rows: Sequence[Mapping[str, Any]]) -> None:
     _console().print(table)
 
 
-def show_asset(kind: str, document: Mapping[str, Any], copy: Artifact | None = None) -> None:
-    """Show a version of a model or an environment. copy: its files, where some are kept."""
+def show_asset(
+    kind: str, document: Mapping[str, Any], copy: Artifact | None = None, content: Content | None = None
+) -> None:
+    """Show a version of a model or an environment. copy: its files, where some are kept; content: an environment's."""
     say(f"{kind} {document['name']}:{document['version']}")
     table = _table("field", "value")
     table.show_header = False
-    for field, value in _asset_facts(document, copy):
+    for field, value in (*_asset_facts(document, copy), *_content_facts(content), *_said_facts(document)):
         table.add_row(field, value)
     _console().print(table)
     say(f"use it   {kind}: azureml:{document['name']}:{document['version']}")
@@ -197,28 +200,31 @@ def _asset_facts(document: Mapping[str, Any], copy: Artifact | None) -> Iterator
     if copy is not None:
         yield "files", f"{copy.name} · {_count(copy.files, 'file')} · {_show_size(copy.size_bytes)}"
         yield "sha256", copy.hash[:12]
-    packages = _list_packages(document.get("conda_file"))
-    if packages:
-        shown = ", ".join(packages[:6]) + (", …" if len(packages) > 6 else "")
-        yield "packages", f"{len(packages)}: {shown}"
+
+
+def _content_facts(content: Content | None) -> Iterator[tuple[str, str]]:
+    if content is None:
+        return
+    if content.python:
+        yield "python", re.sub(r"^==|\.\*$", "", content.python)
+    if content.packages:
+        shown = ", ".join(content.packages[:6]) + (", …" if len(content.packages) > 6 else "")
+        yield "packages", f"{len(content.packages)}: {shown}"
+    if content.drift:
+        yield f"{NOTE} drift", "; ".join(content.drift)
+
+
+def _said_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("tags", "properties"):
         if document.get(key):
             yield key, ", ".join(f"{name}={value}" for name, value in document[key].items())
     context = document.get("creation_context")
     if context:
-        yield "created", f"{str(context['created_at'])[:19].replace('T', ' ')} UTC by {context['created_by']}"
+        yield "created", f"{_show_created(context)} UTC by {context['created_by']}"
 
 
-def _list_packages(conda: Any) -> list[str]:
-    """Return what a conda file asks for, its pip section with it."""
-    found: list[str] = []
-    dependencies: Any = cast("Mapping[str, Any]", conda).get("dependencies") if isinstance(conda, Mapping) else None
-    for entry in cast("list[Any]", dependencies) if isinstance(dependencies, list) else []:
-        if isinstance(entry, str):
-            found.append(entry)
-        elif isinstance(entry, Mapping):
-            found += [str(one) for one in cast("Mapping[str, list[Any]]", entry).get("pip") or ()]
-    return found
+def _show_created(context: Mapping[str, Any]) -> str:
+    return str(context["created_at"])[:19].replace("T", " ")
 
 
 def show_assets(kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -226,10 +232,27 @@ def show_assets(kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         say(f"no {kind}s yet", f"register one   mlctl {kind} create --help")
         return
-    table = _table(kind, "version", "created by")
-    for row in rows:
-        table.add_row(row["name"], row.get("version") or row["latest version"], row["creation_context"]["created_by"])
+    columns = ("version", "type", "stage", "tags", "created (UTC)", "by")
+    cells = [_asset_cells(row) for row in rows]
+    # A column that nobody filled takes room from the others.
+    shown = [number for number in range(len(columns)) if any(row[number] for row in cells)]
+    table = _table(kind, *(columns[number] for number in shown))
+    for row, texts in zip(rows, cells, strict=True):
+        table.add_row(row["name"], *(texts[number] for number in shown))
     _console().print(table)
+
+
+def _asset_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    context = row["creation_context"]
+    tags: Mapping[str, Any] = row.get("tags") or {}
+    return (
+        row.get("version") or row["latest version"],
+        row.get("model type") or "",
+        row.get("stage") or "",
+        ", ".join(f"{name}={value}" for name, value in tags.items()),
+        _show_created(context),
+        context["created_by"],
+    )
 
 
 def show_archived(kind: str, name: str, versions: Sequence[str]) -> None:
@@ -318,6 +341,7 @@ def list_pruned(pruned: Pruned) -> dict[str, Any]:
         "removed_environments": [found.path.name for found in pruned.environments],
         "freed_bytes": pruned.freed_bytes,
         "kept_as_too_young": pruned.too_young,
+        "kept_as_in_use": pruned.in_use,
         "dry_run": pruned.is_dry_run,
     }
 
@@ -329,6 +353,8 @@ def show_pruned(pruned: Pruned) -> None:
     if pruned.too_young:
         kept = _count(pruned.too_young, "copy", "copies")
         say(f"kept {kept} stored just now   take them too: mlctl artifacts prune --older-than 0")
+    if pruned.in_use:
+        say(f"kept {_count(pruned.in_use, 'copy', 'copies')} that a running command has just stored")
 
 
 def _show_size(size_bytes: int) -> str:
@@ -421,7 +447,10 @@ def show_answer(body: str) -> None:
 def show_daemon(status: DaemonStatus) -> None:
     """Show how the daemon is."""
     if status.state == "stopped":
-        say(f"{BAD} daemon     stopped", f"  registry   {status.home}", "start it   mlctl daemon start")
+        served = "nothing is served"
+        if status.gateway_pid is not None:
+            served = f"{_count(status.replicas, 'replica')} and Envoy serve on, nothing keeps them up"
+        say(f"{BAD} daemon     stopped: {served}", f"  registry   {status.home}", "start it   mlctl daemon start")
         return
     since = time.strftime("%H:%M", time.localtime(status.started_at))
     counts = f"{_count(status.endpoints, 'endpoint')} · {_count(status.replicas, 'replica')}"

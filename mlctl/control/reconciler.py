@@ -198,8 +198,9 @@ class EndpointReconciler:
         is_expected = replica.state == ReplicaState.DRAINING or deployment is None or deployment.state == "Deleting"
         if is_expected or deployment is None:
             Path(replica.socket).unlink(missing_ok=True)
-            if deployment is not None and deployment.state != "Deleting":
-                self._report(replica, "replica.stopped", "ended, it was no longer needed")
+            self._report(
+                replica, "replica.stopped", f"ended, it was no longer needed: {_tell_why(replica, deployment)}"
+            )
             return
         self._report(replica, "replica.exited", self._describe_end(replica, how, was_killed=was_killed))
         if replica.state == ReplicaState.READY:
@@ -284,7 +285,8 @@ class EndpointReconciler:
         )
         handle = self._context.runtime.start(self._order(replica, generation))
         replicas.set_replica_process(self._store, replica.id, pid=handle.pid, start_ticks=handle.start_ticks)
-        self._report(replica, "replica.started", f"started, pid {handle.pid}", pid=handle.pid)
+        limit_s = longest_start_s(read_probe_settings(generation.spec.get("liveness_probe")))
+        self._report(replica, "replica.started", f"started, pid {handle.pid}", pid=handle.pid, limit_s=limit_s)
         self._watch(replica, handle, row)
         return replace(replica, pid=handle.pid, start_ticks=handle.start_ticks)
 
@@ -485,6 +487,15 @@ def compute_routes(
         keys = read_keys(secret_box, endpoint.accepted_credentials).values
         found[endpoint.name] = plan_routes(endpoint.name, endpoint.accepted_spec, keys, backends)
     return found
+
+
+def _tell_why(replica: ReplicaRow, deployment: DeploymentRow | None) -> str:
+    """Say why a replica was let go."""
+    if deployment is None or deployment.state == "Deleting":
+        return "its deployment is deleted"
+    if replica.generation < deployment.generation:
+        return f"generation {deployment.generation} takes the place of {replica.generation}"
+    return "fewer instances are wanted"
 
 
 def _back_off_left_s(row: DeploymentRow) -> float:

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 STOP_GRACE_S = 10.0
+REMOVAL_GRACE_S = 1.0
 AFTER_FAILURE_S = 1.0
 ROTATION_S = 10.0
 
@@ -246,6 +247,9 @@ class Supervisor:
         """Leave word for the command that waits for this daemon."""
         with contextlib.suppress(MlctlError):
             self._record("failed", message)
+        # Not empty: replicas serve on in it.
+        with contextlib.suppress(OSError):
+            self._run_dir.rmdir()
 
     # Ends
 
@@ -264,8 +268,13 @@ class Supervisor:
         log.info("stopping everything", extra={"event": "daemon.stop"})
         self._stop_replicas()
         self._front.stop(wait_until=_wait_until)
-        shutil.rmtree(self._run_dir, ignore_errors=True)
+        _wait_until(self._remove_run_dir, REMOVAL_GRACE_S)
         self._record("stopped")
+
+    def _remove_run_dir(self) -> bool:
+        """Remove the folder of sockets; False: something that is still ending has just put a file there."""
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+        return not self._run_dir.exists()
 
     def _stop_replicas(self) -> None:
         rows = replicas.list_replicas(self._store)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mlctl.entities.deployment_settings import (
     CodeConfiguration,
@@ -21,6 +22,7 @@ from mlctl.entities.deployment_settings import (
 )
 from mlctl.entities.endpoint import PublicAccess
 from mlctl.entities.environment import InlineEnvironment
+from mlctl.entities.extensions import check_extensions
 from mlctl.entities.model import InlineModel
 from mlctl.entities.parts import Entity, MapTag, ScalarMap, TextOrMap, TextTag
 from mlctl.entities.values import Choice, Flag, Name, ReferenceText, Text, WholeNumber
@@ -86,6 +88,12 @@ class OnlineDeployment(Entity, frozen=True):
         default=1, description="Number of instances.", examples=[2]
     )
     instance_type: Annotated[str, Text()] | None = Field(default=None, description="Size of an instance.")
+
+    @field_validator("properties")
+    @classmethod
+    def _check_properties(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        check_extensions(value)
+        return value
 
 
 class ManagedOnlineDeployment(OnlineDeployment, frozen=True):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from mlctl.entities.extensions import check_extensions
 from mlctl.entities.names import normalize_name
 from mlctl.entities.parts import Entity, Part, ScalarMap
 from mlctl.entities.traffic import find_mirror_fault, find_traffic_fault
@@ -104,6 +105,12 @@ class OnlineEndpoint(Entity, frozen=True):
     traffic: TrafficMap = Field(
         default={}, description="Percentage of the requests for each deployment, adding up to 100 or 0."
     )
+
+    @field_validator("properties")
+    @classmethod
+    def _check_properties(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        check_extensions(value)
+        return value
 
     @field_validator("traffic")
     @classmethod

@@ -49,6 +49,7 @@ KINDS = (MANAGED_ENDPOINT, KUBERNETES_ENDPOINT, MANAGED_DEPLOYMENT, KUBERNETES_D
 _SHARED = {"name", "version", "description", "tags", "properties", "type", "datastore"}
 # What options supply as well: a document without them may still be complete.
 _FROM_OPTIONS = {"name", "endpoint_name"}
+_CONDA_FIELDS = {"name", "channels", "dependencies", "variables", "prefix"}
 
 
 def endpoint_class(data: Mapping[str, Any]) -> type[ManagedOnlineEndpoint] | type[KubernetesOnlineEndpoint]:
@@ -87,6 +88,11 @@ def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
         return None
     found = _find_family_by_fields(data) or _find_family_by_schema(data.get("$schema"))
     return found if found != family else None
+
+
+def is_conda_file(data: Mapping[str, Any]) -> bool:
+    """Say whether a document is no document of Azure's but what an environment's `conda_file` points to."""
+    return "dependencies" in data and data.keys() <= _CONDA_FIELDS
 
 
 def is_complete(data: Mapping[str, Any], kind: Kind) -> bool:

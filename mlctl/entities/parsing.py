@@ -48,6 +48,7 @@ def _describe(document: Document, model: type[Entity], detail: ErrorDetails) -> 
     path = _clean_path(detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "refused":
+        path = (*path, context["key"]) if context.get("key") else path
         problem = document.problem(path, context["message"], context["hint"])
         return _explain_boolean(problem) if isinstance(detail["input"], bool) else problem
     if kind == "extra_forbidden":
@@ -58,12 +59,14 @@ def _describe(document: Document, model: type[Entity], detail: ErrorDetails) -> 
 
 
 def _explain_boolean(problem: Problem) -> Problem:
-    """Say that a word became a boolean on the way: `off` is read as false."""
+    """Say that a word became a boolean on the way: `off` is read as false. Quoted it is text, where that will do."""
     word = re.match(r"(yes|no|on|off)\b", problem.excerpt[problem.column - 1 :], re.IGNORECASE)
     if word is None:
         return problem
     read = "true" if word[0].lower() in ("yes", "on") else "false"
-    return replace(problem, hint=f'YAML reads {word[0]} as {read}; in quotation marks it is text: "{word[0]}"')
+    is_number_wanted = "number" in problem.message
+    quoted = "" if is_number_wanted else f'; in quotation marks it is text: "{word[0]}"'
+    return replace(problem, hint=f"YAML reads {word[0]} as {read}{quoted}")
 
 
 def _describe_shape(model: type[Entity], path: Path, detail: ErrorDetails) -> tuple[str, str]:

@@ -27,9 +27,9 @@ from mlctl.errors import InvalidInput
 Scalar = str | int | float | bool | None
 
 
-def refuse(message: str, hint: str = "") -> NoReturn:
-    """Refuse a value from within a validator; `parsing` puts path and place before the message."""
-    raise PydanticCustomError("refused", "{message}", {"message": message, "hint": hint})
+def refuse(message: str, hint: str = "", *, key: str = "") -> NoReturn:
+    """Refuse a value, or a key's in it, from within a validator; `parsing` puts path and place before the message."""
+    raise PydanticCustomError("refused", "{message}", {"message": message, "hint": hint, "key": key})
 
 
 def show_value(value: object) -> str:

@@ -21,7 +21,6 @@ TOKEN_FILTER = "envoy.filters.http.jwt_authn"
 AUDIENCE_FILTER = "envoy.filters.http.rbac"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 CREDENTIAL_HEADER = "x-mlctl-credential"
-MAX_BODY_BYTES = 100 * 1024 * 1024
 MAX_CONNECTIONS = 10_000
 # Where replicas carry their deployment's name.
 METADATA = "mlctl"

@@ -8,7 +8,6 @@ from typing import Any
 from mlctl.gateway.access import let_in_rules
 from mlctl.gateway.envoy import (
     DEPLOYMENT_HEADER,
-    MAX_BODY_BYTES,
     METADATA,
     PRIVATE,
     TYPES,
@@ -95,11 +94,11 @@ def _reply(status: int, message: str) -> Resource:
 
 def _endpoint_routes(endpoint: EndpointRoutes, *, by_path: bool) -> list[Resource]:
     """Render an endpoint's routes, most special first: too large, forced deployment, unknown deployment, traffic."""
-    too_large = _header("content-length", range_match={"start": MAX_BODY_BYTES + 1, "end": 2**62})
+    too_large = _header("content-length", range_match={"start": endpoint.max_body_bytes + 1, "end": 2**62})
     routes: list[Resource] = [
         {
             "match": _match(endpoint, by_path, too_large),
-            "direct_response": _reply(413, f"the body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB"),
+            "direct_response": _reply(413, f"the body is larger than {_show_bytes(endpoint.max_body_bytes)}"),
         }
     ]
     for backend in endpoint.backends:
@@ -112,6 +111,11 @@ def _endpoint_routes(endpoint: EndpointRoutes, *, by_path: bool) -> list[Resourc
     let_in = let_in_rules(endpoint)
     # The name is what the access log calls the endpoint.
     return [{"name": endpoint.endpoint, **route, **let_in} for route in routes]
+
+
+def _show_bytes(count: int) -> str:
+    mebibytes, rest = divmod(count, 1024 * 1024)
+    return f"{count} bytes" if rest else f"{mebibytes} MiB"
 
 
 def _traffic(endpoint: EndpointRoutes, by_path: bool) -> list[Resource]:

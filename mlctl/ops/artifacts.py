@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlctl import leases
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, assets, deployments, endpoints
 from mlctl.registry.artifacts import StoredCopy
@@ -30,12 +31,14 @@ class ArtifactUse:
 class Pruned:
     """Copies and environments that nobody needs, removed or (is_dry_run) to be removed.
 
-    too_young: how many copies were kept because they were stored just now.
+    too_young: how many copies were kept because they were stored just now; in_use: because a command is about to write
+    down that it needs them.
     """
 
     copies: tuple[StoredCopy, ...]
     environments: tuple[BuiltEnvironment, ...]
     too_young: int
+    in_use: int
     is_dry_run: bool
 
     @property
@@ -54,13 +57,15 @@ def list_all(session: Session) -> list[ArtifactUse]:
 def prune(session: Session, *, older_than_s: float, is_dry_run: bool = False) -> Pruned:
     """Remove the copies that no asset, generation or mount needs, and the environments that no generation runs in.
 
-    older_than_s: copies that were stored since are kept: a command may be about to write down that it needs them.
+    older_than_s: what was stored since is kept. What a running command stored is kept whatever its age: the clock may
+    have jumped.
     """
     store, folder = session.store, session.settings.artifacts
     border = time.time() - older_than_s
     with store.transaction():
         unused = [use.copy for use in list_all(session) if not use.used_by]
-        chosen = tuple(copy for copy in unused if copy.stored_at <= border)
+        free = [copy for copy in unused if not leases.is_held(folder / copy.hash)]
+        chosen = tuple(copy for copy in free if copy.stored_at <= border)
         if not is_dry_run:
             artifacts.forget_copies(store, folder, [copy.hash for copy in chosen])
         built = _list_unused_environments(session, border)
@@ -69,13 +74,14 @@ def prune(session: Session, *, older_than_s: float, is_dry_run: bool = False) ->
                 environments.remove_built(environment)
     if not is_dry_run:
         artifacts.sweep(folder)
-    return Pruned(chosen, built, len(unused) - len(chosen), is_dry_run)
+    return Pruned(chosen, built, len(free) - len(chosen), len(unused) - len(free), is_dry_run)
 
 
 def _list_unused_environments(session: Session, border: float) -> tuple[BuiltEnvironment, ...]:
     used = {Path(plan["python"]).parents[1] for _, plan in _list_plans(session) if "python" in plan}
     built = environments.list_built(session.settings.home)
-    return tuple(found for found in built if found.path not in used and found.used_at <= border)
+    unused = (found for found in built if found.path not in used and found.used_at <= border)
+    return tuple(found for found in unused if not leases.is_held(found.path))
 
 
 def _list_plans(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.errors import BackendUnavailable, InvalidInput, NotFound
 from mlctl.ops.documents import Document, asset_document, creation_context
@@ -13,6 +13,9 @@ from mlctl.ops.session import Session
 from mlctl.registry import artifacts, assets
 from mlctl.registry.artifacts import Artifact
 from mlctl.registry.assets import Asset
+
+if TYPE_CHECKING:
+    from mlctl.ops.environments import Content
 
 Operation = tuple[str, Sequence[str]]
 REGISTRY_REASON = "there is no Azure ML registry on this machine"
@@ -26,8 +29,12 @@ def create_model(
     from mlctl.ops.loading import load
     from mlctl.ops.resolving import REMOTE, register
 
-    if file is None and (options.get("name") is None or options.get("path") is None):
-        raise InvalidInput("give --file, or --name and --path", hint="mlctl model create -n fraud-model -p ./model")
+    name, path = options.get("name"), options.get("path")
+    if file is None and (name is None or path is None):
+        raise InvalidInput(
+            "give --file, or --name and --path",
+            hint=f"mlctl model create -n {name or 'fraud-model'} -p {path or './model'}",
+        )
     spec = load(file, lambda _: Model, overrides=overrides, options=options).to_document()
     if str(spec["path"]).startswith(REMOTE):
         raise InvalidInput(
@@ -35,6 +42,9 @@ def create_model(
             hint=f"download it, then: mlctl model create -n {spec['name']} -p ./folder",
         )
     source = _start_of_paths(file, options.get("path")) / spec["path"]
+    if not source.exists():
+        field = "path" if options.get("path") is None else "--path"
+        raise InvalidInput(f"{field}: {source} does not exist", hint=f"ls {source.parent}")
     stored = artifacts.store_artifact(session.store, session.settings.artifacts, source)
     return _document(session, register(session, "model", spec, stored.hash, anonymous=stored.hash))
 
@@ -56,14 +66,7 @@ def create_environment(
     from mlctl.ops.loading import load
     from mlctl.ops.resolving import inline_conda_file, register
 
-    if file is None and options.get("name") is None:
-        raise InvalidInput("give --file, or --name and --image", hint="mlctl environment create -f environment.yml")
-    if file is None and options.get("image") is None and build_context is None:
-        raise InvalidInput(
-            "give --image, which every environment is based on, or --build-context",
-            hint=f"mlctl environment create -n {options['name']} --image python:3.11-slim"
-            + (f" -c {options['conda_file']}" if options.get("conda_file") else ""),
-        )
+    _check_flags(file, options, build_context, dockerfile_path)
     given = dict(options)
     if build_context is not None:
         build = {"path": build_context, "dockerfile_path": dockerfile_path}
@@ -80,6 +83,35 @@ def create_environment(
                 spec["version"] = newest.version
         asset = register(session, "environment", spec, artifact, anonymous=None)
     return _document(session, asset)
+
+
+def _check_flags(
+    file: Path | None, options: Mapping[str, Any], build_context: str | None, dockerfile_path: str | None
+) -> None:
+    """Refuse flags that do not go together in the flags' words: a user who wrote no YAML does not know its fields."""
+    create = f"mlctl environment create -n {options.get('name') or 'NAME'}"
+    image, conda_file = options.get("image"), options.get("conda_file")
+    if image is not None and build_context is not None:
+        raise InvalidInput("give --image or --build-context, not both", hint=f"{create} --image {image}")
+    if conda_file is not None and build_context is not None:
+        raise InvalidInput(
+            "--conda-file goes with --image, not with --build-context",
+            hint=f"install the packages in the Dockerfile, or: {create} --image python:3.11-slim -c {conda_file}",
+        )
+    if file is not None:
+        return
+    if options.get("name") is None:
+        raise InvalidInput("give --file, or --name and --image", hint="mlctl environment create -f environment.yml")
+    if image is None and build_context is None:
+        raise InvalidInput(
+            "give --image, which every environment is based on, or --build-context",
+            hint=f"{create} --image python:3.11-slim" + (f" -c {conda_file}" if conda_file else ""),
+        )
+    if dockerfile_path is not None and build_context is None:
+        raise InvalidInput(
+            "--dockerfile-path names a file in the folder of --build-context, which is missing",
+            hint=f"{create} --build-context FOLDER --dockerfile-path {dockerfile_path}",
+        )
 
 
 def _start_of_paths(file: Path | None, option: str | None) -> Path:
@@ -107,6 +139,13 @@ def find_copy(session: Session, kind: str, document: Document) -> Artifact | Non
     asset = _find(session, kind, document["name"], version=document["version"])
     stored = asset.artifact if asset else None
     return artifacts.find_artifact(session.store, session.settings.artifacts, stored) if stored else None
+
+
+def describe_content(session: Session, document: Document) -> Content:
+    """Return what an environment comes to on this machine: interpreter, packages, and how they differ from it."""
+    from mlctl.ops import environments
+
+    return environments.describe(session, document)
 
 
 def show(session: Session, kind: str, name: str, *, version: str | None, label: str | None) -> Document:

@@ -15,6 +15,7 @@ from pathlib import Path
 from mlctl.errors import BackendUnavailable, NotFound, TimedOut
 from mlctl.ops.session import Session
 from mlctl.registry import deployments, endpoints, replicas
+from mlctl.registry.replicas import ReplicaRow
 from mlctl.runtimes.processes import ProcessId, is_running, kill_session, send_signal, spawn
 
 START_TIMEOUT_S = 30.0
@@ -28,7 +29,7 @@ class DaemonStatus:
     """How the daemon is.
 
     state: running, starting, stopped. started_at: epoch seconds. gateway: its URL; gateway_pid None when down. metrics:
-    for Prometheus, None for none.
+    for Prometheus, None for none. replicas: those that run.
     """
 
     state: str
@@ -106,6 +107,13 @@ def wake(session: Session, endpoint: str) -> None:
         sender.sendto(endpoint.encode(), str(Path(run_dir) / "wake.sock"))
 
 
+def is_alive(replica: ReplicaRow) -> bool:
+    """Say whether a replica's process runs; its row may be older than its death."""
+    if replica.pid is None or replica.start_ticks is None:
+        return False
+    return is_running(ProcessId(replica.pid, replica.start_ticks))
+
+
 def warn_if_stopped(session: Session) -> None:
     """Tell that what the registry says is not what runs: the daemon does not, though it has replicas to keep."""
     if _running(session) is not None or not deployments.has_any(session.store):
@@ -178,7 +186,6 @@ def get_status(session: Session) -> DaemonStatus:
     row = replicas.get_process(session.store, "daemon")
     envoy = replicas.get_process(session.store, "envoy")
     is_envoy_alive = envoy is not None and is_running(ProcessId(envoy.pid, envoy.start_ticks))
-    running = replicas.list_replicas(session.store)
     return DaemonStatus(
         state="stopped" if process is None or row is None else {"ready": "running"}.get(row.state, row.state),
         pid=process.pid if process else None,
@@ -188,7 +195,7 @@ def get_status(session: Session) -> DaemonStatus:
         metrics=_metrics_url(session),
         home=str(session.settings.home),
         endpoints=len(endpoints.list_endpoints(session.store)),
-        replicas=len(running),
+        replicas=sum(is_alive(replica) for replica in replicas.list_replicas(session.store)),
         memory_bytes=_memory(process.pid) if process else 0,
     )
 

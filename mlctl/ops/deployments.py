@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlctl.entities.micro_batching import find_doubt
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, Problem, UserCodeFailed
 from mlctl.ops import daemon, endpoints, waiting
@@ -63,7 +64,8 @@ def create(
     from mlctl.ops.resolving import find_missing, resolve
 
     def find_more(document: YamlDocument) -> list[Problem]:
-        return find_missing(session, document, file.absolute().parent)
+        folder = file.absolute().parent
+        return find_missing(session, document, folder, needs_endpoint=not is_local, checks_script=checks_script)
 
     options = {"name": name, "endpoint_name": endpoint}
     loaded = load_deployment(file, overrides=overrides, options=options, find_more=find_more)
@@ -77,6 +79,7 @@ def create(
         plan = resolve(session, loaded, checks_script=checks_script)
     else:
         plan = {}  # the registry refuses it below, before anything is copied
+    _tell_doubt(session, loaded.spec)
     if takes_all_traffic and not waits:
         session.on_notice("--all-traffic is ignored with --no-wait: set the traffic when the deployment is ready")
     after = events.last_id(session.store)
@@ -114,14 +117,21 @@ def update(
     Two updates at once are applied one after the other, the second to what the first left.
     """
     from mlctl.ops.loading import update_deployment
-    from mlctl.ops.resolving import resolve
+    from mlctl.ops.resolving import find_missing, resolve
+
+    def find_more(document: YamlDocument) -> list[Problem]:
+        folder = file.absolute().parent if file else Path.cwd()
+        return find_missing(session, document, folder, needs_endpoint=False, checks_script=checks_script)
 
     target = _name_target(file, name, endpoint)
     after = events.last_id(session.store)
     teller = session
     for _ in range(_MOST_TRIES):
         row = deployments.get_deployment(session.store, *target)
-        loaded = update_deployment(row, file, operations, forces_text=forces_text, notice=teller.on_notice)
+        loaded = update_deployment(
+            row, file, operations, forces_text=forces_text, notice=teller.on_notice, find_more=find_more
+        )
+        _tell_doubt(teller, loaded.spec)
         plan = resolve(teller, loaded, checks_script=checks_script, base=row)
         if _write(session, row, loaded, plan):
             row = deployments.get_deployment(session.store, *target)
@@ -129,6 +139,11 @@ def update(
         # Once is enough: the tries after the first tell nothing new.
         teller = replace(session, watcher=Watcher(), on_notice=_tell_nobody)
     raise Conflict(f"{target[1]} is being changed by others all the time", hint="try again")
+
+
+def _tell_doubt(session: Session, spec: Mapping[str, Any]) -> None:
+    if doubt := find_doubt(spec):
+        session.on_notice(doubt)
 
 
 def _tell_nobody(_: str) -> None:

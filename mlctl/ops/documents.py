@@ -18,6 +18,8 @@ from mlctl.registry.deployments import DeploymentRow
 from mlctl.registry.endpoints import EndpointRow
 
 Document = dict[str, Any]
+# Properties that tell what mlctl found out; a document that was shown may be given back with them.
+_FOUND_OUT = ("mlctl.drift", "mlctl.error", "mlctl.error.traceback", "mlctl.error.model_dir", "mlctl.error.see")
 LOCATION = "local"
 # Code has no name in Azure's YAML; a deployment shows it by the hash of its content.
 CODE_ID = "azureml:/codes/{hash}/versions/1"
@@ -131,14 +133,25 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
 
 def _describe_interpreter(properties: Mapping[str, Any], plan: Mapping[str, Any]) -> Document:
     """Return a deployment's properties with what its replicas run in, and how that differs from what was asked for."""
-    kept = {key: value for key, value in properties.items() if key not in ("mlctl.drift", "mlctl.error")}
+    kept = {key: value for key, value in properties.items() if key not in _FOUND_OUT}
     drift: Sequence[str] = plan.get("drift") or ()
     return {**kept, "mlctl.python": plan.get("python_version")} | ({"mlctl.drift": "; ".join(drift)} if drift else {})
 
 
 def _describe_error(deployment: DeploymentRow) -> Document:
-    error = summarise_error(deployment)
-    return {"mlctl.error": error} if error else {}
+    summary = summarise_error(deployment)
+    if not summary:
+        return {}
+    error = deployment.error or {}
+    frames: list[Mapping[str, Any]] = error.get("frames") or []
+    lines = [f"{frame['file']}:{frame['line']} in {frame['function']}\n    {frame['text']}" for frame in frames]
+    cause, model_dir = error.get("cause"), error.get("model_dir")
+    return {
+        "mlctl.error": summary,
+        **({"mlctl.error.traceback": "\n".join([*lines, cause or ""])} if lines else {}),
+        **({"mlctl.error.model_dir": ", ".join(model_dir)} if model_dir else {}),
+        "mlctl.error.see": f"mlctl deployment get-logs -n {deployment.name} -e {deployment.endpoint}",
+    }
 
 
 def summarise_error(deployment: DeploymentRow) -> str:

@@ -252,6 +252,7 @@ def _hand_over(session: Session, name: str) -> None:
 def _result(session: Session, row: EndpointRow, *, fills_zeros: bool) -> EndpointResult:
     rows = deployments.list_deployments(session.store, row.name)
     running = replicas.list_replicas(session.store, row.name)
+    ready = [replica for replica in running if replica.state == "ready" and daemon.is_alive(replica)]
     traffic, mirror = read_map(row.spec, "traffic"), read_map(row.spec, "mirror_traffic")
     glances = [
         DeploymentGlance(
@@ -259,7 +260,7 @@ def _result(session: Session, row: EndpointRow, *, fills_zeros: bool) -> Endpoin
             state=deployment.state,
             traffic=traffic.get(deployment.name, 0),
             mirror=mirror.get(deployment.name, 0),
-            ready=sum(replica.deployment == deployment.name and replica.state == "ready" for replica in running),
+            ready=sum(replica.deployment == deployment.name for replica in ready),
             wanted=deployment.spec.get("instance_count") or 1,
             model=_model_name(deployment.plan),
             error=summarise_error(deployment),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from mlctl import leases
 from mlctl.entities.conda_file import CondaFile, Entry, parse_conda_file, read_name
 from mlctl.entities.document import Document, make_document, refuse_document
 from mlctl.entities.document import Path as DocumentPath
@@ -173,10 +174,9 @@ def _make_absolute(text: str, folder: Path) -> str:
 
 def ensure(session: Session, source: Source) -> Interpreter:
     """Return the interpreter for an environment; builds one when there is none. EnvironmentFailed: it cannot be."""
-    image, conda = source.spec.get("image"), source.spec.get("conda_file")
+    conda = source.spec.get("conda_file")
     if not isinstance(conda, Mapping):
-        what = f"image {image} is not run" if image else "the build folder is not built"
-        return environments.own_interpreter(f"{what}: its packages are not known here")
+        return environments.own_interpreter(_describe_image(source.spec))
     found = _parse(source, cast("Mapping[str, Any]", conda))
     recipe = Recipe(
         found.python,
@@ -187,14 +187,61 @@ def ensure(session: Session, source: Source) -> Interpreter:
     def on_wait(what: str) -> None:
         session.watcher.begin(f"{source.label} is being {'built' if what == 'built' else 'built by another command'}")
 
+    def build() -> Interpreter:
+        return environments.ensure_environment(session.settings.home, recipe, session.environ, on_wait=on_wait)
+
     try:
-        interpreter = environments.ensure_environment(session.settings.home, recipe, session.environ, on_wait=on_wait)
+        interpreter = build()
+        while not _hold(session, interpreter):
+            # It was pruned just before.
+            interpreter = build()
     except EnvironmentFailed as error:
         raise _explain(source, found.requirements, error.message) from error
     if interpreter.built_s is not None and found.ignored:
         session.on_notice(f"{source.label}: {' and '.join(found.ignored)} are not used, packages come from pip's index")
-    left_out = tuple(f"conda package {text} is not installed: it is not on PyPI" for text in found.left_out)
-    return replace(interpreter, drift=(*interpreter.drift, *left_out))
+    return replace(interpreter, drift=(*interpreter.drift, *_describe_left_out(found)))
+
+
+def _hold(session: Session, interpreter: Interpreter) -> bool:
+    """Keep an environment from being pruned until the command ends; False when it is gone already."""
+    with session.store.transaction():
+        root = environments.find_environment(interpreter.python)
+        if root is not None:
+            session.store.held.enter_context(leases.hold(root))
+    return interpreter.is_own or root is not None
+
+
+@dataclass(frozen=True)
+class Content:
+    """What replicas get from an environment. python: a version specifier, empty for any; packages: in pip's words.
+
+    drift: how that differs from what it asks for.
+    """
+
+    python: str = ""
+    packages: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+
+
+def describe(session: Session, spec: Mapping[str, Any]) -> Content:
+    """Tell what an environment's document comes to on this machine, without building it."""
+    conda = spec.get("conda_file")
+    if not isinstance(conda, Mapping):
+        return Content(drift=(_describe_image(spec),))
+    found = parse_conda_file(cast("Mapping[str, Any]", conda))
+    drift = environments.find_drift(found.python, session.environ)
+    packages = tuple(entry.text for entry in found.requirements)
+    return Content(found.python, packages, (*drift, *_describe_left_out(found)))
+
+
+def _describe_image(spec: Mapping[str, Any]) -> str:
+    image = spec.get("image")
+    what = f"image {image} is not run" if image else "the build folder is not built"
+    return f"{what}: its packages are not known here"
+
+
+def _describe_left_out(found: CondaFile) -> tuple[str, ...]:
+    return tuple(f"conda package {text} is not installed: it is not on PyPI" for text in found.left_out)
 
 
 def _parse(source: Source, conda: Mapping[str, Any]) -> CondaFile:

@@ -19,6 +19,7 @@ from mlctl.entities.kinds import (
     find_kind_of_class,
     find_other_family,
     is_complete,
+    is_conda_file,
     merge_top_level,
 )
 from mlctl.entities.overrides import override_document
@@ -32,6 +33,8 @@ from mlctl.registry.deployments import DeploymentRow
 Operation = tuple[str, Sequence[str]]
 FindMore = Callable[[Document], Sequence[Problem]]
 E = TypeVar("E", bound=Entity)
+# Options that are not called as the field that they set.
+_FLAGS = {"build": "--build-context"}
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,12 @@ def load(
         document = override_document(document, overrides, choose_class(document.data))
     given = {key: value for key, value in options.items() if value is not None}
     if given:
-        origins: dict[tuple[str | int, ...], str] = {(key,): f"--{key.replace('_', '-')}" for key in given}
+        flags = {key: _FLAGS.get(key, f"--{key.replace('_', '-')}") for key in given}
+        origins: dict[tuple[str | int, ...], str] = {(key,): flag for key, flag in flags.items()}
         document = document.replace_data({**document.data, **given}, origins)
     model_class = choose_class(document.data)
     if find_more is not None:
-        _refuse_all(document, [*check_document(document, model_class)], find_more(document))
+        _refuse_all(document, check_document(document, model_class), find_more(document))
     return parse_checked(document, model_class)
 
 
@@ -98,8 +102,15 @@ def _refuse_all(document: Document, faults: Sequence[Problem], more: Sequence[Pr
 
 def _refuse_other_family(document: Document, model_class: type[Entity]) -> None:
     kind = find_kind_of_class(model_class)
-    other = find_other_family(document.data, kind.family) if kind is not None else None
-    if kind is not None and other is not None:
+    if kind is None:
+        return
+    if is_conda_file(document.data):
+        raise InvalidInput(
+            f"{document.file} is a conda file, no {kind.family}; nothing was changed",
+            hint=f"mlctl environment create -n NAME --image python:3.11-slim -c {document.file}",
+        )
+    other = find_other_family(document.data, kind.family)
+    if other is not None:
         article = "an" if other[0] in "aeiou" else "a"
         raise InvalidInput(
             f"{document.file} describes {article} {other}, no {kind.family}; nothing was changed",
@@ -160,23 +171,31 @@ def update_deployment(
     *,
     forces_text: bool,
     notice: Callable[[str], None],
+    find_more: FindMore | None = None,
 ) -> Loaded:
-    """Return a deployment's next document: a whole file replaces it, a partial one is merged, then `--set` and co."""
+    """Return a deployment's next document: a whole file replaces it, a partial one is merged, then `--set` and co.
+
+    find_more: see `load`; it is given what the file itself says.
+    """
     document = read_document(file)
     _refuse_other_family(document, deployment_class(document.data))
+    more = find_more(document) if find_more is not None else ()
     own = {"name": row.name, "endpoint_name": row.endpoint}
-    if file is not None and is_complete(document.data, MANAGED_DEPLOYMENT):
+    is_whole = file is not None and is_complete(document.data, MANAGED_DEPLOYMENT)
+    if is_whole:
         document = document.replace_data({**document.data, **own})
         from_file = frozenset(document.data)
     else:
         from_file = frozenset(document.data) - {"$schema"}
         document = document.replace_data({**merge_top_level(row.spec, document.data), **own})
-        if file is not None:
-            fields = ", ".join(sorted(from_file))
-            notice(f"{file} is no whole deployment: its fields were merged into {row.name} ({fields})")
     changed = _generic_update(document.data, operations, forces_text, deployment_class(document.data))
     document = document.replace_data(changed)
+    if more:
+        _refuse_all(document, check_document(document, deployment_class(changed)), more)
     spec = parse_checked(document, deployment_class(changed)).to_document()
+    if file is not None and not is_whole:
+        fields = ", ".join(sorted(from_file))
+        notice(f"{file} is no whole deployment: its fields were merged into {row.name} ({fields})")
     differing = frozenset(key for key in {*spec, *row.spec} if spec.get(key) != row.spec.get(key))
     return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing, file)
 
@@ -192,5 +211,7 @@ def _generic_update(
 
 def read_names(file: Path) -> dict[str, str]:
     """Return the name and endpoint_name that a file gives, as far as it does."""
-    data = read_document(file).data
+    document = read_document(file)
+    _refuse_other_family(document, deployment_class(document.data))
+    data = document.data
     return {key: data[key] for key in ("name", "endpoint_name") if isinstance(data.get(key), str)}

@@ -9,16 +9,17 @@ import ast
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mlctl.entities.document import Document
+from mlctl.entities.names import find_name_fault
 from mlctl.entities.references import parse_reference
 from mlctl.errors import InvalidInput, NotFound, Problem
 from mlctl.ops import environments
 from mlctl.ops.documents import CODE_ID_PATTERN
 from mlctl.ops.loading import Loaded
 from mlctl.ops.session import Session
-from mlctl.registry import artifacts, assets
+from mlctl.registry import artifacts, assets, endpoints
 from mlctl.registry.artifacts import Artifact
 from mlctl.registry.assets import Asset
 from mlctl.registry.deployments import DeploymentRow
@@ -27,6 +28,8 @@ from mlctl.runtimes.environments import Interpreter, own_interpreter
 from mlctl.runtimes.process import can_isolate_network
 
 Plan = dict[str, Any]
+# What is wrong, and what to do about it.
+Fault = tuple[str, str]
 REMOTE = ("azureml://", "http://", "https://", "wasbs://", "abfss://", "runs:/")
 
 
@@ -144,11 +147,8 @@ def _check_script(folder: Path, script: str) -> None:
     """Refuse a scoring script that is missing or no Python. Source: az's own check, --skip-script-validation."""
     path = folder / script
     if not path.is_file():
-        near = sorted(found.relative_to(folder).as_posix() for found in folder.rglob("*.py"))[:5]
-        raise InvalidInput(
-            f"code_configuration.scoring_script: there is no {script} in {folder}",
-            hint=f"it holds: {', '.join(near)}" if near else f"ls {folder}",
-        )
+        message, hint = _describe_missing_script(folder, script)
+        raise InvalidInput(f"code_configuration.scoring_script: {message}", hint=hint)
     try:
         ast.parse(path.read_bytes(), filename=script)
     except (SyntaxError, ValueError) as error:
@@ -163,25 +163,82 @@ def _check_script(folder: Path, script: str) -> None:
         raise InvalidInput(f"{path}: 1 problem, nothing was changed", problems=[problem]) from error
 
 
-def find_missing(session: Session, document: Document, folder: Path) -> list[Problem]:
-    """List what a file points to and is not there: code, model, environment."""
-    problems: list[Problem] = []
+def _describe_missing_script(folder: Path, script: str) -> Fault:
+    near = sorted(found.relative_to(folder).as_posix() for found in folder.rglob("*.py"))[:5]
+    return f"there is no {script} in {folder}", f"it holds: {', '.join(near)}" if near else f"ls {folder}"
+
+
+def find_missing(
+    session: Session, document: Document, folder: Path, *, needs_endpoint: bool, checks_script: bool = True
+) -> list[Problem]:
+    """List what a file points to and is not there: endpoint, code and script, model, environment and conda file.
+
+    folder: what paths start from. needs_endpoint: the endpoint has to be there; a trial needs none.
+    """
+    data = document.data
+    found: list[tuple[tuple[str, ...], Fault | None]] = []
+    if needs_endpoint:
+        found.append((("endpoint_name",), _find_endpoint_fault(session, data.get("endpoint_name"))))
     for kind in ("model", "environment"):
-        given = document.data.get(kind)
-        if not isinstance(given, str):
-            continue
-        try:
-            if kind != "environment" or not is_azures_own(session, given):
-                find_asset(session, kind, given)
-        except NotFound as error:
-            problems.append(document.problem((kind,), error.message, error.hint))
-        except InvalidInput:
-            continue  # no reference at all: the text's own faults say so
-    code: Any = document.data.get("code_configuration")
-    path: Any = code.get("code") if isinstance(code, dict) else None  # pyright: ignore
-    if isinstance(path, str) and "azureml:" not in path and not (folder / path).is_dir():
-        problems.append(document.problem(("code_configuration", "code"), f"there is no folder {folder / path}"))
-    return problems
+        found.append(((kind,), _find_reference_fault(session, kind, data.get(kind))))
+    for place in (("model", "path"), ("environment", "conda_file"), ("code_configuration", "code")):
+        found.append((place, _find_path_fault(folder, _text_at(data, place))))
+    if checks_script:
+        found.append((("code_configuration", "scoring_script"), _find_script_fault(folder, data)))
+    return [document.problem(place, *fault) for place, fault in found if fault is not None]
+
+
+def _find_endpoint_fault(session: Session, name: Any) -> Fault | None:
+    # Whatever is no name is told by the checks of the text.
+    if not isinstance(name, str) or find_name_fault(name) is not None:
+        return None
+    try:
+        endpoints.get_endpoint(session.store, name)
+    except NotFound as error:
+        return error.message, error.hint
+    return None
+
+
+def _find_reference_fault(session: Session, kind: str, text: Any) -> Fault | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        if kind != "environment" or not is_azures_own(session, text):
+            find_asset(session, kind, text)
+    except NotFound as error:
+        return error.message, error.hint
+    except InvalidInput:
+        return None  # no reference at all: the text's own faults say so
+    return None
+
+
+def _find_path_fault(folder: Path, text: str) -> Fault | None:
+    if not text or "azureml:" in text or text.startswith(REMOTE):
+        return None
+    path = folder / text.removeprefix("file://")
+    return None if _is_there(path) else (f"{path} does not exist", f"paths start from the file's folder: ls {folder}")
+
+
+def _find_script_fault(folder: Path, data: Mapping[str, Any]) -> Fault | None:
+    code, script = (_text_at(data, ("code_configuration", name)) for name in ("code", "scoring_script"))
+    source = folder / code
+    if not code or not script or not _is_there(source) or not source.is_dir() or _is_there(source / script):
+        return None
+    return _describe_missing_script(source, script)
+
+
+def _text_at(data: Mapping[str, Any], place: tuple[str, str]) -> str:
+    part: Any = data.get(place[0])
+    text: Any = cast("Mapping[str, Any]", part).get(place[1]) if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) else ""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # A name too long for any file, or a folder that may not be looked into.
+        return False
 
 
 def _check_model(session: Session, loaded: Loaded) -> None:
@@ -320,7 +377,7 @@ def _local_path(loaded: Loaded, text: str, field: str) -> Path:
             hint=f"download it and give the path: {field}: ./folder",
         )
     path = (loaded.folder / text.removeprefix("file://")).resolve()
-    if not path.exists():
+    if not _is_there(path):
         raise InvalidInput(
             f"{field}: {path} does not exist", hint=f"paths start from the file's folder: ls {path.parent}"
         )

@@ -15,8 +15,6 @@ from mlctl.ops.session import Session
 from mlctl.registry import deployments, endpoints, replicas
 from mlctl.registry.credentials import TokenSigner, read_keys
 from mlctl.registry.endpoints import EndpointRow
-from mlctl.registry.replicas import ReplicaRow
-from mlctl.runtimes.processes import ProcessId, is_running
 
 READY_TIMEOUT_S = 60.0
 # The gateway bounds the answer by request_timeout_ms (180 s at most); this is for a gateway that is stuck.
@@ -61,7 +59,9 @@ def invoke(session: Session, name: str, *, request_file: Path | None, deployment
 
 def _suggest(session: Session, row: EndpointRow, status: int, named: str | None) -> str:
     """Return what to type after an answer that is none."""
-    names = [found.name for found in deployments.list_deployments(session.store, row.name)]
+    found = deployments.list_deployments(session.store, row.name)
+    # Those that serve first: they can take the traffic.
+    names = [one.name for one in sorted(found, key=lambda one: one.state != "Succeeded")]
     if status == NOT_FOUND and not named:
         if not names:
             return f"it has no deployments: mlctl deployment create -f blue.yml -e {row.name} --all-traffic"
@@ -84,15 +84,10 @@ def _wait_for_replicas(session: Session, endpoint: str, deadline: float) -> None
     wanted = {row.name for row in deployments.list_deployments(session.store, endpoint) if row.state == "Succeeded"}
     while time.monotonic() < deadline:
         running = replicas.list_replicas(session.store, endpoint)
-        if wanted <= {replica.deployment for replica in running if _is_ready(replica)}:
+        ready = (replica for replica in running if replica.state == "ready")
+        if wanted <= {replica.deployment for replica in ready if daemon.is_alive(replica)}:
             return
         time.sleep(0.05)
-
-
-def _is_ready(replica: ReplicaRow) -> bool:
-    """Say whether a replica serves; the books may be older than its death."""
-    is_known = replica.pid is not None and replica.start_ticks is not None
-    return replica.state == "ready" and is_known and is_running(ProcessId(replica.pid or 0, replica.start_ticks or 0))
 
 
 def _send(session: Session, endpoint: str, body: bytes, deployment: str | None) -> Answer:

@@ -5,6 +5,7 @@ Nothing of it stays, and neither the daemon nor the gateway has a part in it.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import time
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlctl import unix_http
 from mlctl.entities.stored import read_map
-from mlctl.errors import Frame, InvalidInput, MlctlError, TimedOut, UserCodeFailed
+from mlctl.errors import Frame, InvalidInput, MlctlError, Problem, TimedOut, UserCodeFailed
 from mlctl.ops.session import Session, Watcher
 from mlctl.runtimes import mounts, reports
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
@@ -24,6 +25,7 @@ from mlctl.runtimes.process import ProcessRuntime
 from mlctl.settings import choose_run_dir, ensure_private_dir, registry_label
 
 if TYPE_CHECKING:
+    from mlctl.entities.document import Document
     from mlctl.ops.loading import Loaded
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -83,9 +85,14 @@ def run(
 ) -> Trial:
     """Try a deployment's document: environment, init(), probe, one score, stop."""
     from mlctl.ops.loading import load_deployment
+    from mlctl.ops.resolving import find_missing
+
+    def find_more(document: Document) -> list[Problem]:
+        return find_missing(session, document, file.absolute().parent, needs_endpoint=False)
 
     body = _read(request_file) if request_file else None
-    loaded = load_deployment(file, overrides=overrides, options={"name": name, "endpoint_name": endpoint})
+    options = {"name": name, "endpoint_name": endpoint}
+    loaded = load_deployment(file, overrides=overrides, options=options, find_more=find_more)
     trial = _Trial(session, loaded)
     try:
         trial.go_through(body)
@@ -105,7 +112,9 @@ class _Trial:
     def __init__(self, session: Session, loaded: Loaded) -> None:
         self._session = session
         self._loaded = loaded
-        self._run_dir = ensure_private_dir(choose_run_dir(session.settings.home, session.environ))
+        run_dir = choose_run_dir(session.settings.home, session.environ)
+        self._is_run_dir_mine = not run_dir.exists()
+        self._run_dir = ensure_private_dir(run_dir)
         self._id = f"trial-{secrets.token_hex(4)}"
         self._runtime = ProcessRuntime(label=registry_label(session.settings.home), environ=session.environ)
         self._handle: ReplicaHandle | None = None
@@ -141,6 +150,8 @@ class _Trial:
 
     def _start(self, plan: dict[str, Any]) -> tuple[ReplicaOrder, str]:
         mount = mounts.ensure_mount(self._session.settings, ".trials", self._id, plan)
+        # Anew: whoever made it may have ended while the environment was built.
+        ensure_private_dir(self._run_dir)
         order = make_order(
             self._loaded.spec,
             plan,
@@ -217,5 +228,9 @@ class _Trial:
         mounts.remove_mounts(self._session.settings, ".trials", self._id)
         for suffix in (".sock", ".failure.json", ".collection.json"):
             (self._run_dir / f"{self._id}{suffix}").unlink(missing_ok=True)
+        if self._is_run_dir_mine:
+            # Not empty: a daemon that was started meanwhile has it.
+            with contextlib.suppress(OSError):
+                self._run_dir.rmdir()
         if all(step.error is None for step in self.steps):
             shutil.rmtree(self._session.settings.logs / ".trials", ignore_errors=True)

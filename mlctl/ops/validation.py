@@ -18,6 +18,7 @@ from mlctl.entities.kinds import (
     find_kind,
     find_kind_of_class,
     is_complete,
+    is_conda_file,
 )
 from mlctl.entities.parsing import check_document
 from mlctl.entities.values import match_word
@@ -70,6 +71,9 @@ def _validate_file(file: Path, kind_name: str | None, for_azure: bool) -> FileRe
     except InvalidInput as error:
         return FileReport(str(file), None, error.problems or (Problem(error.message, str(file), hint=error.hint),))
     kind = find_kind(document.data) or _find_named(kind_name, document.data)
+    if kind is None and is_conda_file(document.data):
+        hint = "an environment names it: conda_file: " + file.name
+        return FileReport(str(file), None, (document.problem((), "this is a conda file", hint),))
     if kind is None:
         hint = "give --kind, or begin with $schema: " + KINDS[2].schema_url
         return FileReport(str(file), None, (document.problem((), "its kind cannot be told from its fields", hint),))

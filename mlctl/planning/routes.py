@@ -45,7 +45,8 @@ class EndpointRoutes:
 
     traffic: (deployment, whole percent), adding up to 100 or 0; deployments at 0 are left out.
     mirror: the deployment that gets a copy of so many percent of the requests, answers dropped.
-    is_private: reached through the gateway's Unix socket only, not over the network.
+    max_body_bytes: larger bodies are answered 413. is_private: reached through the gateway's Unix socket only, not over
+    the network.
     """
 
     endpoint: str
@@ -55,3 +56,4 @@ class EndpointRoutes:
     mirror: tuple[str, int] | None = None
     access: Access = Access.KEY
     is_private: bool = False
+    max_body_bytes: int = 100 * 1024 * 1024

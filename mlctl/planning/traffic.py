@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlctl.entities.extensions import LARGEST_BODY_BYTES, MAX_BODY_BYTES
 from mlctl.entities.stored import read_map
 from mlctl.planning.routes import Access, Backend, Credential, EndpointRoutes
 
@@ -51,6 +52,7 @@ def plan_routes(
         mirror=mirror[0] if mirror else None,
         access=Access.OPEN if is_local else access,
         is_private=spec.get("public_network_access") == "disabled",
+        max_body_bytes=int(read_map(spec, "properties").get(MAX_BODY_BYTES) or LARGEST_BODY_BYTES),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlctl import leases
 from mlctl.errors import BackendUnavailable, InvalidInput
 from mlctl.registry.store import Store
 
@@ -38,9 +39,6 @@ def store_artifact(store: Store, folder: Path, source: Path) -> Artifact:
     """
     if not source.exists():
         raise InvalidInput(f"{source} does not exist")
-    if source.is_dir() and not any(path.is_file() for path in source.rglob("*")):
-        # Source: az's client, which refuses to upload an empty folder.
-        raise InvalidInput(f"{source} is empty: there is no file in it", hint=f"ls -la {source}")
     draft: Path | None = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,7 +74,9 @@ def _copy_into(draft: Path, folder: Path, source: Path, name: str) -> Artifact:
         target.chmod(0o500 if executable else 0o400)
         digest.update(f"\0{relative}\0{int(executable)}\0{content}".encode())
         files, size_bytes = files + 1, size_bytes + copied
-    (draft / name).mkdir(exist_ok=True) if source.is_dir() else None
+    if not files:
+        # Source: az's client, which refuses to upload an empty folder.
+        raise InvalidInput(f"{source} is empty: there is no file in it", hint=f"ls -la {source}")
     return Artifact(digest.hexdigest(), name, files, size_bytes, folder / digest.hexdigest())
 
 
@@ -118,10 +118,14 @@ def _copy_file(source: Path, target: Path) -> tuple[int, str]:
 
 
 def _keep(store: Store, draft: Path, artifact: Artifact) -> None:
-    """Put the copy in its place and write it down, under the registry's lock: nobody prunes it in between."""
+    """Put the copy in its place and write it down, under the registry's lock: nobody prunes it in between.
+
+    Nor afterwards, as long as the store is open: who needs the copy is still to be written down.
+    """
     with store.transaction():
         if not artifact.path.exists():
             draft.rename(artifact.path)
+        store.held.enter_context(leases.hold(artifact.path))
         store.execute(
             "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (hash) DO UPDATE SET created_at = excluded.created_at",

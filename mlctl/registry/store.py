@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,14 @@ ROOM_BYTES = 1 << 20
 
 
 class Store:
-    """A connection to the registry. Reads see the last commit; writes go through `transaction()`."""
+    """A connection to the registry. Reads see the last commit; writes go through `transaction()`.
+
+    held: folders that must not be pruned before it is closed; what needs them is written down by then.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.held = ExitStack()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
@@ -129,8 +133,9 @@ class Store:
         self.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back, and let go of what was held."""
         self._connection.close()
+        self.held.close()
 
     def __enter__(self) -> Store:
         return self

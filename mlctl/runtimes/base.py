@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlctl.entities.micro_batching import MicroBatching
+
 
 @dataclass(frozen=True)
 class ReplicaOrder:
     """Everything needed to start one replica.
 
     app_root: the code folder; entry_script: path of the script inside it. model_dir: None without a model.
-    collection: what the data collector shall keep, None: nothing.
+    collection: what the data collector shall keep, None: nothing. micro_batching: how requests are joined, None: never.
     has_network: False: it must not reach anything, and is reached by its socket alone.
     """
 
@@ -35,6 +37,7 @@ class ReplicaOrder:
     log_file: Path
     failure_file: Path
     collection: Mapping[str, Any] | None = None
+    micro_batching: MicroBatching | None = None
 
 
 @dataclass(frozen=True)

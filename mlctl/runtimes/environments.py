@@ -88,6 +88,11 @@ def ensure_environment(home: Path, recipe: Recipe, environ: Mapping[str, str], *
     return _Build(home, recipe, environ, is_satisfied=is_satisfied).ensure(on_wait)
 
 
+def find_drift(specifier: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Say how the interpreter that would be taken for a version differs from it; nothing is built."""
+    return _describe_drift(specifier, pythons.choose_python(specifier, pythons.list_candidates(environ)))
+
+
 def find_environment(python: Path) -> Path | None:
     """Return the folder of the environment that an interpreter belongs to; None for the tool's own."""
     root = python.parent.parent

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlctl.entities.micro_batching import read_micro_batching
 from mlctl.entities.stored import read_map
 from mlctl.runtimes.base import ReplicaOrder
 from mlctl.runtimes.collection import plan_collection
@@ -50,6 +51,7 @@ def make_order(
         log_file=log_file,
         failure_file=failure_file,
         collection=plan_collection(spec, root=collected_data, replica=replica),
+        micro_batching=read_micro_batching(properties),
     )
 
 

@@ -72,6 +72,10 @@ class ProcessRuntime:
             file = collection_file(order.failure_file, order.id)
             write_collection(file, order.collection)
             words += ["--collection", str(file)]
+        if order.micro_batching is not None:
+            max_rows, max_wait_ms, input_key = order.micro_batching
+            words += ["--batch-max-rows", str(max_rows), "--batch-max-wait-ms", str(max_wait_ms)]
+            words += [f"--batch-input-key={input_key}"]
         return [*words, "--azure-exact"] if order.is_azure_exact else words
 
     def _environment(self, order: ReplicaOrder) -> dict[str, str]:

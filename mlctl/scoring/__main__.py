@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -19,8 +20,8 @@ import uvloop
 from mlctl.scoring.admission import Admission
 from mlctl.scoring.affinity import Companion
 from mlctl.scoring.app import SERVER_VERSION, ScoringApp
-from mlctl.scoring.behaviour import ENDPOINT, ENDPOINT_EXACT
-from mlctl.scoring.dispatch import Dispatcher, Ticket
+from mlctl.scoring.behaviour import ENDPOINT, ENDPOINT_EXACT, Behaviour
+from mlctl.scoring.dispatch import Dispatcher, MakeWorker, Score, Ticket, Worker
 from mlctl.scoring.failure import Phase, describe_failure, log_failure, write_failure
 from mlctl.scoring.logs import LogFile, set_up_logging
 from mlctl.scoring.options import Options, read_options
@@ -66,9 +67,10 @@ class Replica:
         if script is None:
             return _FAILED_START
         score = build_score(script, self._behaviour)
+        make_worker = _choose_worker(self._options, script, score, self._behaviour)
         self._loop.call_soon_threadsafe(self._open)
-        self._dispatcher.start_threads(self._options.run_threads - 1, score)
-        self._dispatcher.work(score)
+        self._dispatcher.start_threads(self._options.run_threads - 1, score, make_worker)
+        self._dispatcher.work(score, make_worker, self._companion.settle)
         return 1 if self._http.has_failed else 0
 
     def flush(self) -> None:
@@ -106,6 +108,7 @@ class Replica:
             write_failure(options.failure_file, failure)
 
     def _open(self) -> None:
+        self._companion.yield_to_main()
         self._app.is_ready = True
         self._admission.open()
 
@@ -131,6 +134,22 @@ def _open_collector(options: Options, loop: uvloop.Loop) -> DataCollector | None
     from mlctl.scoring.collection.collector import open_collector
 
     return open_collector(options.collection, loop)
+
+
+def _choose_worker(options: Options, script: Script, score: Score, behaviour: Behaviour) -> MakeWorker:
+    """Return what works in the threads that call run(); replicas that join no requests need not load what does."""
+    if options.micro_batching is None:
+        return Worker
+    if options.max_concurrent < 2:
+        _logger.warning(
+            "Micro-batching joins nothing: max_concurrent_requests_per_instance is %d, set it to 2 or more",
+            options.max_concurrent,
+        )
+        return Worker
+    from mlctl.scoring.batching import JoiningWorker, open_batching
+
+    batching = open_batching(options.micro_batching, script, score, behaviour)
+    return partial(JoiningWorker, batching, options.max_concurrent)
 
 
 def main(arguments: Sequence[str]) -> int:

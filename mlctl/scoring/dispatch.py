@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mlctl.scoring.answers import CLIENT_LEFT, Answer
 from mlctl.scoring.redaction import render_exception
@@ -88,6 +88,65 @@ Finished = list[tuple[Ticket, Answer]]
 HandBack = Callable[[Finished], None]
 
 
+class Channel(NamedTuple):
+    """What the threads of a dispatcher share: tickets in, None to stop; answers out; how to wake the loop for them.
+
+    get: waits for a ticket. failed: as in `Dispatcher`.
+    """
+
+    tickets: queue.SimpleQueue[Ticket | None]
+    get: Callable[[], Ticket | None]
+    finished: deque[tuple[Ticket, Answer]]
+    wake_loop: Callable[[], None]
+    failed: Answer
+
+
+class Worker:
+    """The work of one thread: one ticket at a time. `batching` has a worker that takes several."""
+
+    def __init__(self, channel: Channel, score: Score) -> None:
+        self.is_stopped = False
+        self._channel = channel
+        self._score = score
+        self._current: Ticket | None = None
+
+    def work(self) -> None:
+        """Answer tickets until there is a None among them."""
+        channel, clock = self._channel, time.perf_counter
+        tickets, get, wake_loop = channel.tickets, channel.get, channel.wake_loop
+        wake_at, is_owing = 0.0, False
+        while (ticket := get()) is not None:
+            if not is_owing:
+                wake_at, is_owing = clock() + _LONGEST_BULK_S, True
+            self._answer(ticket)
+            if tickets.empty() or clock() > wake_at:
+                wake_loop()
+                is_owing = False
+        self.is_stopped = True
+
+    def recover(self) -> None:
+        """Give up on the ticket in hand, after an exception from nowhere, and wake the loop."""
+        if self._current is not None:
+            self._channel.finished.append((self._current, self._channel.failed))
+            self._current = None
+        self._channel.wake_loop()
+
+    def _answer(self, ticket: Ticket) -> None:
+        self._current = ticket
+        ticket.claimed_s = time.perf_counter()
+        answer = self._score(ticket) if ticket.claim() and not ticket.is_abandoned() else CLIENT_LEFT
+        self._channel.finished.append((ticket, answer))
+        self._current = None
+
+
+MakeWorker = Callable[[Channel, Score], Worker]
+Settle = Callable[["queue.SimpleQueue[Ticket | None]"], Callable[[], "Ticket | None"]]
+
+
+def _wait_anywhere(tickets: queue.SimpleQueue[Ticket | None]) -> Callable[[], Ticket | None]:
+    return tickets.get
+
+
 class Dispatcher:
     """The queue of tickets, and the work that the threads behind it do.
 
@@ -118,14 +177,18 @@ class Dispatcher:
         """End the work of all threads once the tickets before this call are done."""
         self._queue.put(None)
 
-    def start_threads(self, count: int, score: Score) -> None:
+    def start_threads(self, count: int, score: Score, make_worker: MakeWorker = Worker) -> None:
         """Work in `count` more threads."""
         for number in range(count):
-            threading.Thread(target=self.work, args=(score,), name=f"run-{number + 2}", daemon=True).start()
+            threading.Thread(target=self.work, args=(score, make_worker), name=f"run-{number + 2}", daemon=True).start()
 
-    def work(self, score: Score) -> None:
-        """Answer tickets until `stop`; survives whatever a script throws at this thread."""
-        worker = _Worker(self._queue, score, self._finished, self._wake_loop, self._failed)
+    def work(self, score: Score, make_worker: MakeWorker = Worker, settle: Settle = _wait_anywhere) -> None:
+        """Answer tickets until `stop`; survives whatever a script throws at this thread.
+
+        settle: returns what waits for the next ticket.
+        """
+        channel = Channel(self._queue, settle(self._queue), self._finished, self._wake_loop, self._failed)
+        worker = make_worker(channel, score)
         while not worker.is_stopped:
             try:
                 worker.work()
@@ -152,50 +215,3 @@ class Dispatcher:
         self._is_looking = self._outstanding > 0
         if self._is_looking:
             self._loop.call_later(_LOOK_EVERY_S, self._look)
-
-
-class _Worker:
-    """What one thread has in hand."""
-
-    def __init__(
-        self,
-        tickets: queue.SimpleQueue[Ticket | None],
-        score: Score,
-        finished: deque[tuple[Ticket, Answer]],
-        wake_loop: Callable[[], None],
-        failed: Answer,
-    ) -> None:
-        self._tickets = tickets
-        self._failed = failed
-        self._score = score
-        self._finished = finished
-        self._wake_loop = wake_loop
-        self._current: Ticket | None = None
-        self.is_stopped = False
-
-    def work(self) -> None:
-        """Answer tickets until there is a None among them."""
-        tickets, clock = self._tickets, time.perf_counter
-        wake_at, is_owing = 0.0, False
-        while (ticket := tickets.get()) is not None:
-            if not is_owing:
-                wake_at, is_owing = clock() + _LONGEST_BULK_S, True
-            self._answer(ticket)
-            if tickets.empty() or clock() > wake_at:
-                self._wake_loop()
-                is_owing = False
-        self.is_stopped = True
-
-    def _answer(self, ticket: Ticket) -> None:
-        self._current = ticket
-        ticket.claimed_s = time.perf_counter()
-        answer = self._score(ticket) if ticket.claim() and not ticket.is_abandoned() else CLIENT_LEFT
-        self._finished.append((ticket, answer))
-        self._current = None
-
-    def recover(self) -> None:
-        """Give up on the ticket in hand, after an exception from nowhere, and wake the loop."""
-        if self._current is not None:
-            self._finished.append((self._current, self._failed))
-            self._current = None
-        self._wake_loop()

@@ -22,8 +22,7 @@ class MicroBatching(NamedTuple):
 class Options:
     """The settings of one replica, fixed at its start.
 
-    fd: a socket that is bound and listening. built_in: which model is served without a script. request_schema: a JSON
-    schema that bodies must match. collection: the data collector's configuration.
+    fd: a socket that is bound and listening. collection: the data collector's configuration.
     max_concurrent, max_queue_wait_s: see `admission`. run_threads: threads that call run(), the main one included.
     failure_file: where a failed start is described, None for nowhere.
     app_root, entry_script, source_directory, model_dir: AML_APP_ROOT and AZUREML_ENTRY_SCRIPT,
@@ -40,9 +39,7 @@ class Options:
     is_azure_exact: bool
     failure_file: Path | None
     micro_batching: MicroBatching | None
-    request_schema: Path | None
     collection: Path | None
-    built_in: str | None
     app_root: Path
     entry_script: str | None
     source_directory: str | None
@@ -79,9 +76,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-max-rows", type=_amount, default=0, help="join requests up to so many rows; 0: never")
     parser.add_argument("--batch-max-wait-ms", type=float, default=5.0, help="longest wait for a fuller batch")
     parser.add_argument("--batch-input-key", default="features", help="key of the rows in a body")
-    parser.add_argument("--request-schema", type=Path, help="JSON schema that bodies must match")
     parser.add_argument("--collection", type=Path, help="configuration of the data collector")
-    parser.add_argument("--built-in", choices=("mlflow", "sklearn", "onnx"), help="serve the model without a script")
     return parser
 
 
@@ -102,9 +97,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str] = os.e
         micro_batching=MicroBatching(parsed.batch_max_rows, parsed.batch_max_wait_ms / 1000, parsed.batch_input_key)
         if parsed.batch_max_rows
         else None,
-        request_schema=parsed.request_schema,
         collection=parsed.collection,
-        built_in=parsed.built_in,
         app_root=Path(environment.get("AML_APP_ROOT") or Path.cwd()),
         entry_script=environment.get("AZUREML_ENTRY_SCRIPT"),
         source_directory=environment.get("AZUREML_SOURCE_DIRECTORY"),

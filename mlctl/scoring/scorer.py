@@ -27,7 +27,7 @@ def build_score(script: Script, behaviour: Behaviour) -> Score:
             return refuse(400, f"Input cannot be decoded as UTF-8: {exc}")
         try:
             ticket.run_started_s = clock()
-            result = run(text, _headers_for_script(ticket.headers)) if wants_headers else run(text)
+            result = run(text, headers_for_script(ticket.headers)) if wants_headers else run(text)
             ticket.run_ended_s = clock()
         except BaseException as exc:  # sys.exit() in run() fails one request, not the replica
             _log_exception(exc, ticket.body)
@@ -42,7 +42,7 @@ def build_score(script: Script, behaviour: Behaviour) -> Score:
     return score
 
 
-def _headers_for_script(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+def headers_for_script(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """Name the headers as Flask does: `Content-Type`."""
     return {name.decode("latin-1").title(): value.decode("latin-1") for name, value in headers.items()}
 

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
-from mlctl.ops import daemon
+from mlctl.ops import daemon, endpoints
 from mlctl.ops.session import Session
 from mlctl.registry.store import Store
 from mlctl.runtimes.processes import read_start_ticks
@@ -70,6 +70,11 @@ def test_who_looks_is_told_that_nothing_is_served_and_invoke_brings_it_back(serv
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not served.processes(), what="all are dead")
+    status = served.ok("daemon", "status").json
+    assert (status["state"], status["gateway_pid"], status["replicas"]) == ("stopped", None, 0)
+    session = Session(load_settings(os.environ), dict(os.environ))
+    assert [glance.ready for glance in endpoints.show(session, "fraud-endpoint").deployments] == [0, 0]
+    session.close()
     for words in (("endpoint", "show", *NAME), ("endpoint", "list"), ("deployment", "list", "-e", "fraud-endpoint")):
         ran = served.ok(*words)
         assert "the daemon is not running: nothing is served. Start it: mlctl daemon start" in ran.err
@@ -137,6 +142,7 @@ def test_a_taken_port_is_told_and_never_replaced_by_another(machine: Machine):
     assert ran.code == 6
     assert f"port {machine.port} of 127.0.0.1" in ran.err
     assert machine.processes() == []
+    wait_until(lambda: not list(machine.home.parent.glob("mlctl-*")), what="its folder of sockets is gone")
     machine.ok("daemon", "start")
 
 

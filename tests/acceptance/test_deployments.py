@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from mlctl.control.reconciler import IDLE_S
+from mlctl.registry import events
+from mlctl.registry.store import Store
 from tests.acceptance.conftest import ECHO, Machine
 from tests.load import Load
 from tests.waiting import wait_until
@@ -33,6 +35,8 @@ def test_an_init_that_raises_shows_the_cause_and_changes_no_traffic(served: Mach
     assert shown["provisioning_state"] == "Failed"
     cause = r"failed 3 times in init\(\).*: FileNotFoundError: .*/nowhere/model\.pkl"
     assert re.search(cause, shown["properties"]["mlctl.error"])
+    assert shown["properties"]["mlctl.error.traceback"].startswith("score.py:2 in init\n    ")
+    assert shown["properties"]["mlctl.error.see"] == "mlctl deployment get-logs -n red -e fraud-endpoint"
     assert re.search(rf"fraud-endpoint/red {cause}", served.run("doctor", "-o", "json").out)
     found = served.ok("deployment", "events", *red).json
     ended = [event["at"] for event in found if event["kind"] == "replica.exited"]
@@ -57,6 +61,19 @@ def test_an_init_that_ends_the_process_is_told_with_its_exit_code(served: Machin
     assert ran.code == 7
     assert "its process ended with exit code 9" in ran.err
     served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+
+
+def test_without_traffic_invoke_names_a_deployment_that_can_take_it(served: Machine):
+    # Before blue and green in the alphabet.
+    served.write_script(BROKEN, folder="broken")
+    code = {"code": "./broken", "scoring_script": "score.py"}
+    assert served.run("deployment", "create", "-f", served.write_deployment("amber", code_configuration=code)).code == 7
+    served.ok("endpoint", "update", *NAME, "--traffic", "blue=0")
+    (served.work / "body.json").write_text("{}")
+    ran = served.run("endpoint", "invoke", *NAME, "-r", str(served.work / "body.json"))
+    assert ran.code == 1
+    assert ran.err.endswith('\n  mlctl endpoint update -n fraud-endpoint --traffic "blue=100"\n')
+    served.ok("deployment", "delete", "-n", "amber", "-e", "fraud-endpoint", "--yes")
 
 
 def test_an_init_that_never_ends_is_given_up_by_its_probe(served: Machine):
@@ -105,9 +122,22 @@ def test_a_replica_that_an_update_replaced_is_told_to_have_ended(served: Machine
 
     def has_ended() -> bool:
         found = served.ok("deployment", "events", *BLUE).json
-        return any("it was no longer needed" in event["message"] for event in found)
+        return any("takes the place of" in event["message"] for event in found)
 
     wait_until(has_ended, what="the end of the old replica is told")
+
+
+def test_the_end_of_replicas_that_nobody_wants_any_more_is_told_with_its_reason(served: Machine):
+    def told(reason: str) -> bool:
+        with Store(served.home / "registry.db") as store:
+            found = events.list_events(store, endpoint="fraud-endpoint", deployment="red")
+        return any(event.kind == "replica.stopped" and reason in event.message for event in found)
+
+    served.ok("deployment", "create", "-f", served.write_deployment("red", instances=2))
+    served.ok("deployment", "update", "-n", "red", "-e", "fraud-endpoint", "--set", "instance_count=1")
+    wait_until(lambda: told("fewer instances are wanted") or told("takes the place of"), what="the end of one is told")
+    served.ok("deployment", "delete", "-n", "red", "-e", "fraud-endpoint", "--yes")
+    assert told("its deployment is deleted")
 
 
 def test_a_failed_deployment_can_be_mended_by_an_update(served: Machine):

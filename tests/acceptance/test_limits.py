@@ -57,6 +57,20 @@ def test_an_exception_in_run_is_424_and_names_the_status_behind_it(served: Machi
     assert answer.headers["azureml-model-deployment"] == "green"
 
 
+def test_the_limit_of_bodies_can_be_lowered(served: Machine):
+    file = served.work / "endpoint.yml"
+    file.write_text('name: fraud-endpoint\nproperties: {mlctl.max_body_bytes: "many"}\n')
+    refused = served.run("endpoint", "update", "-f", str(file))
+    assert (refused.code, 'mlctl.max_body_bytes: "many" is not a whole number' in refused.err) == (1, True)
+    file.write_text('name: fraud-endpoint\nproperties: {mlctl.max_body_bytes: "1000"}\n')
+    served.ok("endpoint", "update", "-f", str(file))
+    assert served.score({"x": "y" * 900}).status_code == 200
+    answer = served.score({"x": "y" * 1000})
+    assert (answer.status_code, "larger than 1000 bytes" in answer.text) == (413, True)
+    file.write_text("name: fraud-endpoint\n")
+    served.ok("endpoint", "update", "-f", str(file))
+
+
 def test_a_body_above_the_limit_is_413_before_it_is_sent(served: Machine):
     headers = {"Authorization": f"Bearer {served.key()}", "Content-Length": str(101 * 1024 * 1024)}
     session = requests.Session()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlctl.gateway.envoy import MAX_BODY_BYTES
+from mlctl.entities.extensions import LARGEST_BODY_BYTES
 from tests.acceptance.gateway.servers import PRIMARY, Answer, BreakingReplica, Front, Replica, make_backend, make_routes
 from tests.waiting import wait_until
 
@@ -120,8 +120,8 @@ def declare(front: Front, size_bytes: int, key: str = PRIMARY) -> Answer:
 
 
 def test_a_body_that_is_declared_too_large_is_413_before_it_is_sent(front: Front, blue: Replica):
-    check_error(declare(front, MAX_BODY_BYTES + 1), 413, "PayloadTooLarge")
-    assert declare(front, MAX_BODY_BYTES + 1, key="wrong").status == 401
+    check_error(declare(front, LARGEST_BODY_BYTES + 1), 413, "PayloadTooLarge")
+    assert declare(front, LARGEST_BODY_BYTES + 1, key="wrong").status == 401
     assert blue.received == []
 
 
