@@ -21,7 +21,7 @@ from mlctl.scoring.answers import CLIENT_LEFT, Answer, answer_result
 from mlctl.scoring.behaviour import Behaviour
 from mlctl.scoring.cutting import Form, Plan, Unlike, find_form, learn_plan
 from mlctl.scoring.dispatch import Channel, Score, Ticket, Worker
-from mlctl.scoring.joining import Basket, Batch
+from mlctl.scoring.joining import Basket, Batch, RowFinder
 from mlctl.scoring.options import MicroBatching
 from mlctl.scoring.scorer import headers_for_script
 from mlctl.scoring.user_code import Script
@@ -66,6 +66,7 @@ class Batching:
         self._run = run
         self._encode = encode
         self._kin_of = kin_of
+        self._finder = RowFinder(settings.input_key)
         self._way: _Way | None = None
         self._unchecked_left = _CHECKED_BATCHES
         self._failures = 0
@@ -73,7 +74,7 @@ class Batching:
 
     def open_basket(self) -> Basket:
         """Return what takes requests and sorts them into batches."""
-        return Basket(self.settings.input_key, self.settings.max_rows, self._kin_of)
+        return Basket(self._finder, self.settings.max_rows, self._kin_of)
 
     def score_batch(self, batch: Batch) -> Sequence[Answer]:
         """Score the requests of a batch; the answers are in their order."""

@@ -36,26 +36,54 @@ class Rows(NamedTuple):
     kin: Hashable
 
 
-def find_rows(body: str, key: str) -> Rows | None:
-    """Take a body apart around its rows, a list that is not empty; None for whatever else it may be.
+class RowFinder:
+    """Takes bodies apart around their rows: a list that is not empty, under `key` in the outermost object.
 
     Bodies are kin when everything but the rows is the same text, and the rows have the same shape and kinds of values:
     a whole number would become a decimal among decimals, and a row that is too short spoil the others' answers.
     """
-    try:
-        found = _scan(body, key)
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._frame: tuple[str, str] | None = None
+
+    def find(self, body: str) -> Rows | None:
+        """Return the rows of a body; None where it is anything else."""
+        try:
+            return self._find_in_frame(body) or self._find_anywhere(body)
+        except (ValueError, RecursionError):
+            return None
+
+    def _find_in_frame(self, body: str) -> Rows | None:
+        """Try whether the body differs from the last one in its rows only: a third of the time, the same outcome."""
+        if self._frame is None:
+            return None
+        head, tail = self._frame
+        if not (body.startswith(head) and body.endswith(tail)):
+            return None
+        rows, end = _decode(body, len(head))
+        return _cut_out(body, head, rows, tail) if end == len(body) - len(tail) else None
+
+    def _find_anywhere(self, body: str) -> Rows | None:
+        found = _scan(body, self._key)
         if found is None:
             return None
         rows, start, end = found
-        head, tail = body[:start], body[end:]
-        return Rows(head, body[start + 1 : end - 1], tail, len(rows), (head, tail, _describe(rows)))
-    except (ValueError, RecursionError):
+        self._frame = head, tail = body[:start], body[end:]
+        return _cut_out(body, head, rows, tail)
+
+
+def _cut_out(body: str, head: str, rows: Any, tail: str) -> Rows | None:
+    if not isinstance(rows, list) or not rows:
         return None
+    found = cast("list[Any]", rows)
+    kin = (head, tail, _describe(found))
+    return Rows(head, body[len(head) + 1 : len(body) - len(tail) - 1], tail, len(found), kin)
 
 
-def _scan(body: str, key: str) -> tuple[list[Any], int, int] | None:
+def _scan(body: str, key: str) -> tuple[Any, int, int] | None:
     """Find the value of `key` in the outermost object, with its place; ValueError where the body is not JSON."""
-    found: tuple[list[Any], int, int] | None = None
+    found: tuple[Any, int, int] | None = None
     name, at = _find_first_name(body), 0
     while name is not None:
         written, at = _decode(body, name.end())
@@ -65,9 +93,9 @@ def _scan(body: str, key: str) -> tuple[list[Any], int, int] | None:
         start = colon.end()
         value, at = _decode(body, start)
         if written == key:
-            if found is not None or not isinstance(value, list) or not value:
+            if found is not None:
                 return None
-            found = cast("list[Any]", value), start, at
+            found = value, start, at
         name = _find_next_name(body, at)
     return found if _find_end(body, at) else None
 
@@ -118,8 +146,8 @@ class Basket:
     kin_of: what else has to be equal for two requests to be joined.
     """
 
-    def __init__(self, input_key: str, max_rows: int, kin_of: Callable[[Ticket], Hashable] | None) -> None:
-        self._input_key = input_key
+    def __init__(self, finder: RowFinder, max_rows: int, kin_of: Callable[[Ticket], Hashable] | None) -> None:
+        self._finder = finder
         self._max_rows = max_rows
         self._kin_of = kin_of
         self._open: dict[Hashable, Batch] = {}
@@ -141,7 +169,7 @@ class Basket:
         if len(ticket.body) > _LONGEST_BODY_BYTES:
             return None
         try:
-            rows = find_rows(ticket.body.decode(), self._input_key)
+            rows = self._finder.find(ticket.body.decode())
         except UnicodeDecodeError:
             return None
         if rows:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TextIO
 
 Line = Callable[[], str]
@@ -19,7 +20,12 @@ _FORMAT = "%(levelname).1s [%(process)d] %(name)s - %(message)s"
 def stamp(at: float) -> str:
     """Write a time, in epoch seconds, as `2025-11-25 02:28:00,123`, UTC."""
     whole = int(at)
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(whole))},{int((at - whole) * 1000):03d}"
+    return f"{_stamp_second(whole)},{int((at - whole) * 1000):03d}"
+
+
+@lru_cache(maxsize=2)
+def _stamp_second(at: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
 
 
 class LogFile:

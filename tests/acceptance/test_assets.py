@@ -138,7 +138,7 @@ def test_an_environment_keeps_its_build_folder(machine: Machine, monkeypatch: py
     (context / "Dockerfile.gpu").write_text("FROM other")
     assert machine.ok(*create).json["version"] == "2"
     both = machine.run("environment", "create", "-n", "infer", "-b", "context", "-d", "Dockerfile.gpu", "-i", "x")
-    assert (both.code, "only one of them is allowed" in both.err) == (1, True)
+    assert (both.code, "give --image or --build-context, not both" in both.err) == (1, True)
     assert "there is no Dockerfile in" in machine.run("environment", "create", "-n", "x", "-b", "context").err
     machine.ok("environment", "update", "-n", "infer", "-v", "1", "--set", "description=old")
     machine.ok("environment", "archive", "-n", "infer", "-l", "latest")

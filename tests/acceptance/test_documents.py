@@ -93,6 +93,73 @@ def test_a_file_of_another_kind_is_named_in_one_line(machine: Machine, words: st
     assert f"mlctl {told} create -f {path}" in ran.err
 
 
+@pytest.mark.parametrize("noun", ["endpoint", "deployment", "model", "environment"])
+def test_a_conda_file_is_told_from_the_file_that_names_it(machine: Machine, noun: str):
+    path = write(machine, "conda.yml", "name: infer\nchannels: [conda-forge]\ndependencies: [python=3.11]\n")
+    ran = machine.run(noun, "create", "-f", path)
+    assert ran.code == 1
+    assert ran.err.splitlines() == [
+        f"ERROR: {path} is a conda file, no {noun}; nothing was changed",
+        f"  mlctl environment create -n NAME --image python:3.11-slim -c {path}",
+    ]
+    report = machine.run("validate", path).json[0]
+    assert (report["valid"], report["problems"][0]["message"]) == (False, "this is a conda file")
+
+
+def test_an_update_with_a_file_of_another_kind_asks_for_no_name_first(machine: Machine):
+    path = write(machine, "endpoint.yml", "name: fraud\nauth_mode: key\n")
+    ran = machine.run("deployment", "update", "-f", path)
+    assert (ran.code, "describes an endpoint, no deployment" in ran.err) == (1, True)
+
+
+MISSING = """name: blue
+endpoint_name: nowhere
+model: {path: ./nope}
+environment: {image: x, conda_file: nope.yml}
+instance_type: x
+code_configuration: {code: ./src, scoring_script: nope.py}
+"""
+
+
+def test_files_that_are_missing_are_told_all_at_once(machine: Machine):
+    machine.write_script()
+    path = write(machine, "green.yml", MISSING)
+    places = ("3:15  model.path", "4:37  environment.conda_file", "6:51  code_configuration.scoring_script")
+    ran = machine.run("deployment", "create", "-f", path)
+    assert (ran.code, "4 problems" in ran.err) == (1, True)
+    for place in ("2:16  endpoint_name: there is no endpoint nowhere", *places):
+        assert f"green.yml:{place}" in ran.err
+    # A trial needs no endpoint, and whoever does not want the script checked is not told of it.
+    tried = machine.run("deployment", "validate", "-f", path)
+    assert (tried.code, "3 problems" in tried.err) == (1, True)
+    ran = machine.run("deployment", "create", "-f", path, "--skip-script-validation")
+    assert "3 problems" in ran.err
+    assert "nope.py" not in ran.err
+
+
+def test_a_path_longer_than_any_file_has_is_told_as_missing(machine: Machine):
+    machine.create_endpoint()
+    machine.write_script()
+    long = "a" * 5000
+    several: list[dict[str, Any]] = [
+        {"model": {"path": long}},
+        {"code_configuration": {"code": long, "scoring_script": "s"}},
+    ]
+    for changes in several:
+        ran = machine.run("deployment", "create", "-f", machine.write_deployment(**changes))
+        assert (ran.code, "does not exist" in ran.err) == (1, True), ran.err
+
+
+def test_an_update_is_told_all_that_is_missing_and_nothing_was_merged(machine: Machine):
+    machine.create_endpoint()
+    machine.deploy("blue")
+    path = write(machine, "change.yml", "model: azureml:nope:1\nenvironment: azureml:gone:2\ninstance_count: two\n")
+    ran = machine.run("deployment", "update", "-n", "blue", "-e", "fraud-endpoint", "-f", path)
+    assert (ran.code, "merged" in ran.err) == (1, False)
+    for place in ("1:8  model", "2:14  environment", "3:17  instance_count"):
+        assert f"change.yml:{place}" in ran.err
+
+
 def test_all_that_is_missing_is_told_with_the_other_faults(machine: Machine):
     path = machine.work / "green.yml"
     path.write_text(
@@ -118,7 +185,12 @@ def test_flags_are_named_where_flags_are_missing(machine: Machine):
     for words, told in (
         (("endpoint", "create"), "--name"),
         (("environment", "create", "-n", "e1", "-c", "conda.yml"), "--image python:3.11-slim -c conda.yml"),
+        (("environment", "create", "-n", "e1", "-i", "x", "-d", "Dockerfile.gpu"), "--build-context, which is missing"),
+        (("environment", "create", "-n", "e1", "-i", "x", "-b", "src"), "--image or --build-context, not both"),
+        (("environment", "create", "-n", "e1", "-c", "x", "-b", "src"), "--conda-file goes with --image"),
         (("deployment", "update", "-f", str(machine.work / "f5.yml")), "f5.yml does not name it"),
+        (("model", "create", "-n", "m"), "mlctl model create -n m -p ./model"),
+        (("model", "create", "-n", "m", "-p", "/nowhere/at/all"), "--path: /nowhere/at/all does not exist"),
         (("model", "create", "-n", "m", "-p", str(machine.work / "empty")), "there is no file in it"),
     ):
         ran = machine.run(*words)

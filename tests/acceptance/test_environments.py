@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from mlctl.registry.store import Store
 from mlctl.runtimes.pythons import list_candidates
 from tests.acceptance.conftest import Machine
 from tests.unit.runtimes.test_environments import forbid_processes
+from tests.waiting import wait_until
 
 RED = ("-n", "red", "-e", "fraud-endpoint")
 IMAGE = "python:3.11"
@@ -199,6 +203,44 @@ def test_a_script_of_the_v1_sdk_finds_its_model(served: Machine):
     assert ran.code == 7
     assert "ModelNotFoundException" in ran.err
     assert "which holds: fraud-model:3" in ran.err
+    served.ok("deployment", "delete", *RED, "--yes")
+
+
+def test_prune_leaves_what_a_running_command_has_just_stored(served: Machine):
+    # It is copied after the code, and takes long enough to stop the command meanwhile.
+    with (served.work / "large.bin").open("wb") as file:
+        file.truncate(256 << 20)
+    conda = write_conda(served, "python=3.11", {"pip": ["six==1.17.0"]}, name="held.yml")
+    prune = ("artifacts", "prune", "--older-than", "0", "--yes")
+    served.ok(*prune)
+    folder = served.home / "artifacts"
+    before = set(folder.iterdir())
+    document = write_red(
+        served,
+        TELL.replace("VERSION = 1", "VERSION = 'held'"),
+        environment={"image": IMAGE, "conda_file": conda.name},
+        model={"path": "./large.bin"},
+    )
+    words = [sys.executable, "-m", "mlctl.cli.main", "deployment", "create", "-f", document]
+
+    def is_between_two_copies() -> bool:
+        found = {path.name for path in set(folder.iterdir()) - before}
+        return any(name.startswith(".new-") for name in found) and any(len(name) == 64 for name in found)
+
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as create:
+        try:
+            wait_until(is_between_two_copies, timeout_s=60)
+            create.send_signal(signal.SIGSTOP)
+            assert is_between_two_copies()
+            # As if the clock had jumped: whatever is there is old enough.
+            pruned = served.ok(*prune).json
+            assert (pruned["removed_environments"], pruned["kept_as_in_use"]) == ([], 1)
+            create.send_signal(signal.SIGCONT)
+            err = create.communicate(timeout=60)[1]
+        finally:
+            create.kill()
+    assert create.returncode == 0, err
+    assert score(served)["VERSION"] == "held"
     served.ok("deployment", "delete", *RED, "--yes")
 
 

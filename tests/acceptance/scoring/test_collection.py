@@ -80,7 +80,9 @@ def write_settings(folder: Path, *names: str, **more: Any) -> tuple[str, str]:
 
 def read_events(folder: Path, name: str) -> list[dict[str, Any]]:
     files = sorted((folder / "data" / name).rglob("blue-1.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    # The last line may be half written, and is taken back when the disk is full.
+    texts = [text[: text.rfind("\n") + 1] for text in (file.read_text() for file in files)]
+    return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
 def wait_for_events(folder: Path, name: str, count: int) -> list[dict[str, Any]]:

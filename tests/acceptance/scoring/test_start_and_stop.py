@@ -158,3 +158,27 @@ def test_script_cannot_pass_the_listener_on_to_its_children(start_replica: Start
         def run(data): return child.stdout.count("socket:")
     """
     assert start_replica(script).wait_ready().score("x").json() == 0
+
+
+def test_what_init_built_is_spared_by_the_garbage_collector_and_what_run_builds_is_not(
+    start_replica: StartReplica,
+) -> None:
+    script = """
+        import gc, weakref
+
+        class Node: pass
+
+        def init():
+            global kept
+            kept = [[] for _ in range(1000)]
+
+        def run(raw_data):
+            node = Node()
+            node.own = node
+            seen = weakref.ref(node)
+            del node
+            gc.collect()
+            return [gc.get_freeze_count() > 1000, seen() is None]
+    """
+    replica = start_replica(script).wait_ready()
+    assert replica.score("x").json() == [True, True]

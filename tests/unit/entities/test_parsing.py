@@ -247,3 +247,18 @@ def test_any_values_in_any_fields_are_an_entity_or_refused(data: st.DataObject, 
     names = st.sampled_from([*kind.model_class.list_fields(), "other", "$schema"])
     document = load_document("a: 1", file="x").replace_data(data.draw(st.dictionaries(names, VALUES)))
     assert all("nput should" not in problem.message for problem in check_document(document, kind.model_class))
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("description: off", 'YAML reads off as false; in quotation marks it is text: "off"'),
+        ("description: Yes", 'YAML reads Yes as true; in quotation marks it is text: "Yes"'),
+        ("instance_count: no", "YAML reads no as false"),
+        ("description: true", 'write it in quotation marks: "true"'),
+    ],
+)
+def test_a_word_that_became_a_boolean_is_explained(line: str, hint: str) -> None:
+    key = line.partition(":")[0]
+    text = "\n".join(one for one in F1.splitlines() if not one.startswith(key)) + f"\n{line}\n"
+    assert [found for _, found in problems_of(text)] == [hint]

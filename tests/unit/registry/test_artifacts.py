@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mlctl import leases
 from mlctl.errors import InvalidInput
 from mlctl.registry.artifacts import (
     find_artifact,
@@ -53,6 +54,28 @@ def test_other_content_has_another_hash(store: Store, tmp_path: Path, source: Pa
     first = store_artifact(store, tmp_path / "artifacts", source)
     (source / "model.pkl").write_bytes(b"changed")
     assert store_artifact(store, tmp_path / "artifacts", source).hash != first.hash
+
+
+def test_a_folder_with_nothing_to_keep_is_refused(store: Store, tmp_path: Path):
+    (tmp_path / "empty" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "empty" / "__pycache__" / "score.pyc").write_bytes(b"x")
+    with pytest.raises(InvalidInput, match="there is no file in it"):
+        store_artifact(store, tmp_path / "artifacts", tmp_path / "empty")
+    assert list((tmp_path / "artifacts").iterdir()) == []
+
+
+def test_a_folder_that_holds_only_a_linked_folder_is_not_empty(store: Store, tmp_path: Path, source: Path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "weights").symlink_to(source)
+    assert store_artifact(store, tmp_path / "artifacts", tmp_path / "linked").files == 2
+
+
+def test_a_copy_is_held_until_the_store_is_closed(tmp_path: Path, source: Path):
+    with Store(tmp_path / "other.db") as store:
+        artifact = store_artifact(store, tmp_path / "artifacts", source)
+        assert leases.is_held(artifact.path)
+    assert not leases.is_held(artifact.path)
+    assert not leases.is_held(tmp_path / "nowhere")
 
 
 def test_compiled_files_do_not_count(store: Store, tmp_path: Path, source: Path):

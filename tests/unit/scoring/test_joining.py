@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlctl.scoring.answers import Answer
 from mlctl.scoring.dispatch import Ticket
-from mlctl.scoring.joining import Basket, find_rows
+from mlctl.scoring.joining import Basket, RowFinder, Rows
 
 
 class Client:
@@ -21,6 +21,10 @@ class Client:
 
 def make_ticket(body: bytes, headers: dict[bytes, bytes] | None = None) -> Ticket:
     return Ticket(body, headers or {}, {}, cast("Future[Answer]", None), Client())
+
+
+def find_rows(body: str, key: str) -> Rows | None:
+    return RowFinder(key).find(body)
 
 
 JSON = st.recursive(
@@ -87,6 +91,35 @@ def test_every_object_with_rows_is_found_and_put_together_again(before: dict[str
     assert f"{found.head}[{found.text}]{found.tail}" == body
 
 
+@given(
+    bodies=st.lists(
+        st.sampled_from(
+            [
+                '{"rows": [1]}',
+                '{"rows": [1, 2]} ',
+                '{"rows": []}',
+                '{"rows": {"rows": [1]}}',
+                '{"rows": [1], "rows": [2]}',
+                '{"rows": [1], "k": [2]}',
+                '{"rows": [1], "k": [2], "rows": [3]}',
+                '{"k": [2], "rows": [3]}',
+                '{"rows": [1]',
+                '{"rows": [1]]}',
+                '{"rows": [1], "k": }',
+                '{"rows": 1}',
+                '{"rows": "x"}',
+                '{"rows": [[1}, 2]}',
+                "",
+            ]
+        ),
+        max_size=8,
+    )
+)
+def test_what_is_found_depends_on_no_body_before(bodies: list[str]) -> None:
+    finder = RowFinder("rows")
+    assert [finder.find(body) for body in bodies] == [find_rows(body, "rows") for body in bodies]
+
+
 def _is_kin(one: Any, other: Any) -> bool:
     first, second = find_rows(json.dumps(one), "rows"), find_rows(json.dumps(other), "rows")
     assert first is not None
@@ -119,7 +152,7 @@ def test_rows_are_joined_only_with_their_like(one: Any, other: Any, is_kin: bool
 
 
 def _sort(bodies: list[bytes], max_rows: int = 4) -> list[list[bytes]]:
-    basket = Basket("rows", max_rows, None)
+    basket = Basket(RowFinder("rows"), max_rows, None)
     for body in bodies:
         basket.add(make_ticket(body))
     return [[ticket.body for ticket in batch.tickets] for batch in basket.batches]
@@ -133,7 +166,7 @@ def test_batches_keep_the_order_and_the_size() -> None:
 
 
 def test_basket_is_full_at_its_number_of_rows() -> None:
-    basket = Basket("rows", 4, None)
+    basket = Basket(RowFinder("rows"), 4, None)
     assert basket.add(make_ticket(b'{"rows": [1, 2]}'))
     assert basket.add(make_ticket(b"alone"))
     assert not basket.add(make_ticket(b'{"rows": [3]}'))
@@ -141,7 +174,7 @@ def test_basket_is_full_at_its_number_of_rows() -> None:
 
 
 def test_joined_body_holds_all_rows_as_they_were_written() -> None:
-    basket = Basket("rows", 9, None)
+    basket = Basket(RowFinder("rows"), 9, None)
     tickets = [make_ticket(body) for body in (b'{"rows":[ 1.50 ],"k":1}', b'{"rows":[2e0,3.0],"k":1}')]
     for ticket in tickets:
         basket.add(ticket)
