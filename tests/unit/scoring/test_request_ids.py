@@ -74,3 +74,8 @@ def test_other_long_id_is_refused_with_the_request_id(name: str) -> None:
     assert ids.refusal is not None
     assert (ids.refusal.status, _parse(ids.headers)) == (431, {"x-request-id": "A"})
     assert b"x-ms-request-id and x-ms-client-request-id must not exceed" in ids.refusal.body
+
+
+def test_the_clients_id_keeps_letters_digits_hyphens_and_underscores_only():
+    ids = assign_ids({b"x-ms-client-request-id": b"a b;c=<\xe9>-9_Z"})
+    assert b"x-ms-client-request-id: abc-9_Z\r\n" in ids.headers
