@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 
 from benchmarks.http_client import Connection, render_request
 from benchmarks.local_mlctl import boot_mlctl
@@ -30,26 +29,17 @@ def measure(effort: Effort) -> list[Target]:
             Connection(("127.0.0.1", mlctl.port)) as gateway,
             Connection(mlctl.find_replica_socket(subject.endpoint)) as replica,
         ):
-            _time_requests(gateway, asked, WARM_UP_REQUESTS)
-            _time_requests(replica, plain, WARM_UP_REQUESTS)
+            gateway.time(asked, WARM_UP_REQUESTS)
+            replica.time(plain, WARM_UP_REQUESTS)
             for _ in range(effort.blocks):
                 quiet.wait()
-                gateway_ms += _time_requests(gateway, asked, effort.block_requests)
-                replica_ms += _time_requests(replica, plain, effort.block_requests)
+                gateway_ms += gateway.time(asked, effort.block_requests)
+                replica_ms += replica.time(plain, effort.block_requests)
     rows = [_render_row("gateway", gateway_ms), _render_row("replica's socket", replica_ms)]
     print(render_table(("way", "requests", "p50 ms", "p99 ms"), rows))
     print(f"no-op script, {effort.blocks} alternating blocks on one kept-alive connection each; {quiet.render()}")
     added_ms = statistics.median(gateway_ms) - statistics.median(replica_ms)
     return [Target("gateway overhead at p50", added_ms, "at most", MOST_ADDED_MS, "ms")]
-
-
-def _time_requests(connection: Connection, request: bytes, count: int) -> list[float]:
-    took_ms: list[float] = []
-    for _ in range(count):
-        started_s = time.perf_counter()
-        connection.ask(request)
-        took_ms.append((time.perf_counter() - started_s) * 1000)
-    return took_ms
 
 
 def _render_row(way: str, took_ms: list[float]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -59,6 +60,15 @@ class Connection:
         if head.split(b" ", 2)[1] != b"200":
             raise BenchmarkFailed(f"answered {head.splitlines()[0].decode()}: {body[:200].decode(errors='replace')}")
         return body
+
+    def time(self, request: bytes, count: int) -> list[float]:
+        """Send a request so many times, one after the other, and return how many milliseconds each took."""
+        took_ms: list[float] = []
+        for _ in range(count):
+            started_s = time.perf_counter()
+            self.ask(request)
+            took_ms.append((time.perf_counter() - started_s) * 1000)
+        return took_ms
 
     def _receive_until(self, data: bytes, is_complete: Callable[[bytes], bool]) -> bytes:
         while not is_complete(data):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -259,11 +258,11 @@ def _measure_latency(bench: Bench, work: Work) -> list[Target]:
             )
         }
         for connection in connections.values():
-            _time_requests(connection, request, effort.block_requests)
+            connection.time(request, effort.block_requests)
         for _ in range(effort.blocks):
             bench.quiet.wait()
             for name, connection in connections.items():
-                took_ms[name] += _time_requests(connection, request, effort.block_requests)
+                took_ms[name] += connection.time(request, effort.block_requests)
             loops.append(run_loop(work, 0.5))
     bare_ms = statistics.median(loop.p50_ms for loop in loops)
     medians = {name: statistics.median(times) for name, times in took_ms.items()}
@@ -276,12 +275,3 @@ def _measure_latency(bench: Bench, work: Work) -> list[Target]:
         Target("fraud, 1: p50 over bare run()", plain - bare_ms, "at most", _ADDED_LIMIT_MS, "ms"),
         Target("fraud, 1: micro-batching adds", joined - plain, "at most", _NOTHING_MS, "ms"),
     ]
-
-
-def _time_requests(connection: Connection, request: bytes, count: int) -> list[float]:
-    took_ms: list[float] = []
-    for _ in range(count):
-        started_s = time.perf_counter()
-        connection.ask(request)
-        took_ms.append((time.perf_counter() - started_s) * 1000)
-    return took_ms

@@ -69,16 +69,19 @@ def create(
 
     options = {"name": name, "endpoint_name": endpoint}
     loaded = load_deployment(file, overrides=overrides, options=options, find_more=find_more)
-    if is_local and endpoint_rows.find_endpoint(session.store, loaded.spec["endpoint_name"]) is None:
-        endpoints.create(session, file=None, name=loaded.spec["endpoint_name"], is_local=True)
-    owner = endpoint_rows.get_endpoint(session.store, loaded.spec["endpoint_name"])
-    inherit_egress(loaded, owner)
+    find_owner = endpoint_rows.find_endpoint if is_local else endpoint_rows.get_endpoint
+    owner = find_owner(session.store, loaded.spec["endpoint_name"])
+    if owner is not None:
+        inherit_egress(loaded, owner)
     if loaded.spec.get("type") == "kubernetes":
         session.on_notice(f"{loaded.spec['name']} is of type kubernetes: it runs as processes of this machine")
-    if deployments.find_deployment(session.store, owner.name, loaded.spec["name"]) is None:
-        plan = resolve(session, loaded, checks_script=checks_script)
-    else:
-        plan = {}  # the registry refuses it below, before anything is copied
+    is_there = owner and deployments.find_deployment(session.store, owner.name, loaded.spec["name"]) is not None
+    # One that is there is refused by the registry below, before anything is copied.
+    plan = {} if is_there else resolve(session, loaded, checks_script=checks_script)
+    if owner is None:
+        # Last of all that can be refused: nothing is left behind then.
+        endpoints.create(session, file=None, name=loaded.spec["endpoint_name"], is_local=True)
+        owner = endpoint_rows.get_endpoint(session.store, loaded.spec["endpoint_name"])
     _tell_doubt(session, loaded.spec)
     if takes_all_traffic and not waits:
         session.on_notice("--all-traffic is ignored with --no-wait: set the traffic when the deployment is ready")

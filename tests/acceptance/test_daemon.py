@@ -65,8 +65,8 @@ def test_a_waiting_command_restarts_a_dead_daemon(served: Machine):
 def test_who_looks_is_told_that_nothing_is_served_and_invoke_brings_it_back(served: Machine):
     (served.work / "body.json").write_text("{}")
     assert "daemon" not in served.ok("endpoint", "show", *NAME).err
-    pids = [*served.processes()]
-    for pid in pids:
+    served.kill("daemon")  # first of all: it would bring the others back
+    for pid in served.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not served.processes(), what="all are dead")

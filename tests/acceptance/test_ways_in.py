@@ -36,6 +36,13 @@ def test_a_local_deployment_makes_its_endpoint_on_the_fly(machine: Machine):
     assert requests.post(machine.uri, data="{}", timeout=10).status_code == 200
 
 
+def test_a_refused_local_deployment_leaves_no_endpoint(machine: Machine):
+    machine.write_script("def init(:\n")
+    ran = machine.run("deployment", "create", "--local", "-f", machine.write_deployment())
+    assert (ran.code, "scoring_script is not Python" in ran.err) == (1, True)
+    assert machine.ok("endpoint", "list").json == []
+
+
 def test_local_and_no_wait_exclude_each_other(machine: Machine):
     assert machine.run("endpoint", "create", "--local", "--no-wait", *NAME).code == 1
 
