@@ -31,8 +31,8 @@ from mlctl.runtimes.pip_settings import hide_credentials, read_pip_settings
 FOLDER, LIBRARY = "environments", "lib"
 MARKER = "mlctl-environment.json"
 DRAFT, GONE = ".new-", ".gone-"
-# What mlctl.scoring imports.
-NEEDS = ("uvicorn", "httptools", "uvloop")
+# What mlctl.scoring imports; werkzeug only where the script is @rawhttp or makes an AMLResponse.
+NEEDS = ("uvicorn", "httptools", "uvloop", "werkzeug")
 _FORMAT = 1
 _LONGEST_REASON = 12
 # The tool's own interpreter, or one that was activated, is none of uv's business.

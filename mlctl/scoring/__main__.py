@@ -22,6 +22,7 @@ from mlctl.scoring.admission import Admission
 from mlctl.scoring.affinity import Companion
 from mlctl.scoring.app import SERVER_VERSION, ScoringApp
 from mlctl.scoring.behaviour import ENDPOINT, ENDPOINT_EXACT, Behaviour
+from mlctl.scoring.cors import MakeHeaders, choose_cors
 from mlctl.scoring.dispatch import Dispatcher, MakeWorker, Score, Ticket, Worker
 from mlctl.scoring.failure import Phase, describe_failure, log_failure, write_failure
 from mlctl.scoring.logs import LogFile, set_up_logging
@@ -29,7 +30,8 @@ from mlctl.scoring.options import Options, read_options
 from mlctl.scoring.request_log import RequestLog
 from mlctl.scoring.scorer import build_score
 from mlctl.scoring.server import HttpThread, open_listener, watch_signals
-from mlctl.scoring.user_code import Script, call_init, load_script
+from mlctl.scoring.swagger import Swagger, read_service
+from mlctl.scoring.user_code import Kind, Script, call_init, load_script
 
 if TYPE_CHECKING:
     from mlctl.scoring.collection.collector import DataCollector
@@ -58,6 +60,7 @@ class Replica:
         observers = [request_log.observe, *(self._collector.observers if self._collector else ())]
         own_headers = f"azureml-model-deployment: {options.deployment}\r\nx-ms-server-version: {SERVER_VERSION}\r\n"
         self._app = ScoringApp(own_headers.encode(), self._loop, self._enter, observers)
+        self._make_cors: MakeHeaders | None = None
         self._http = HttpThread(self._app, self._loop, open_listener(options.fd), self._end)
 
     def serve(self) -> int:
@@ -70,7 +73,7 @@ class Replica:
         _spare_collector()
         score = build_score(script, self._behaviour)
         make_worker = _choose_worker(self._options, script, score, self._behaviour)
-        self._loop.call_soon_threadsafe(self._open)
+        self._loop.call_soon_threadsafe(self._open, script)
         self._dispatcher.start_threads(self._options.run_threads - 1, score, make_worker)
         self._dispatcher.work(score, make_worker, self._companion.settle)
         return 1 if self._http.has_failed else 0
@@ -93,6 +96,7 @@ class Replica:
         _logger.info("Replica %s of %s/%s is starting", options.replica, options.endpoint, options.deployment)
         phase: Phase = "import"
         try:
+            self._make_cors = choose_cors(os.environ.get("AML_CORS_ORIGINS"))
             script = load_script(options.app_root, options.entry_script, options.source_directory)
             phase = "init"
             call_init(script)
@@ -109,10 +113,11 @@ class Replica:
             failure = describe_failure(phase, exc, app_root=options.app_root, model_dir=options.model_dir)
             write_failure(options.failure_file, failure)
 
-    def _open(self) -> None:
+    def _open(self, script: Script) -> None:
         self._companion.yield_to_main()
-        self._app.is_ready = True
+        swagger = Swagger(self._options.app_root, read_service(os.environ), script.function)
         self._admission.open()
+        self._app.open(swagger.answer, self._make_cors, is_raw=script.kind is Kind.RAW)
 
     def _stop(self) -> None:
         """Stop what there is to stop: a replica that never was ready has no request to finish."""
@@ -157,6 +162,9 @@ def _choose_worker(options: Options, script: Script, score: Score, behaviour: Be
             "Micro-batching joins nothing: max_concurrent_requests_per_instance is %d, set it to 2 or more",
             options.max_concurrent,
         )
+        return Worker
+    if script.kind is Kind.RAW:
+        _logger.warning("Micro-batching joins nothing: run() is decorated with @rawhttp and takes whole requests")
         return Worker
     from mlctl.scoring.batching import JoiningWorker, open_batching
 

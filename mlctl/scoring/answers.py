@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mlctl.scoring.streaming import Stream
 
 JSON_TYPE = b"content-type: application/json\r\n"
 HTML_TYPE = b"content-type: text/html; charset=utf-8\r\n"
@@ -15,12 +18,13 @@ _MODEL_ERROR = b"ms-azureml-model-error-statuscode: 500\r\nms-azureml-model-erro
 class Answer(NamedTuple):
     """An answer without the headers that every route adds: ids, deployment, version, length.
 
-    headers: as they go over the wire, each with its line end.
+    headers: as they go over the wire, each with its line end. stream: where the body comes from, in place of `body`.
     """
 
     status: int
     body: bytes
     headers: bytes
+    stream: Stream | None = None
 
 
 def answer_result(status: int, body: bytes, took_ms: float) -> Answer:

@@ -17,8 +17,9 @@ from mlctl.scoring.answers import (
     Answer,
     refuse_method,
 )
+from mlctl.scoring.cors import MakeHeaders
 from mlctl.scoring.dispatch import Ticket
-from mlctl.scoring.exchange import exchange_of, send_answer
+from mlctl.scoring.exchange import exchange_of, send_answer, send_pieces
 from mlctl.scoring.request_ids import assign_ids
 from mlctl.scoring.wire import query_to_text
 
@@ -29,7 +30,8 @@ Scope = dict[str, Any]
 Headers = dict[bytes, bytes]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[Scope, Headers, Receive], Awaitable[tuple[Answer, Ticket | None]]]
+Answered = tuple[Answer, Ticket | None]
+Handler = Callable[[Scope, Headers, Receive], Awaitable[Answered]]
 
 
 class Handled(NamedTuple):
@@ -65,7 +67,7 @@ def _route(handle: Handler, *methods: str) -> Route:
 class ScoringApp:
     """Answers `/` itself and hands `/score` to `enter`, which sets the ticket's answer in its time.
 
-    own_headers: stand in every answer to a known route, rendered.
+    own_headers: stand in every answer to a known route, rendered. Requests that come before `open` wait for it.
     """
 
     def __init__(
@@ -79,11 +81,36 @@ class ScoringApp:
         self._enter = enter
         self._observers = tuple(observers)
         self._own_headers = own_headers
+        self._opened = asyncio.Event()
         self._routes = {
             "/": _route(self._answer_probe, "GET", "HEAD", "OPTIONS"),
-            "/score": _route(self._answer_score, "GET", "POST", "OPTIONS"),
+            "/score": _route(self._await_script, "GET", "HEAD", "POST", "OPTIONS"),
+            "/swagger.json": _route(self._await_script, "GET", "HEAD", "OPTIONS"),
         }
         self.is_ready = False
+
+    def open(self, describe: Callable[[bytes], Answer], make_cors: MakeHeaders | None, *, is_raw: bool) -> None:
+        """Begin to score. describe: answers `/swagger.json`, given the query. is_raw: run() takes whole requests.
+
+        make_cors: adds headers for pages of other origins.
+        """
+
+        async def answer_swagger(scope: Scope, headers: Headers, receive: Receive) -> Answered:
+            return EMPTY if scope["method"] == "OPTIONS" else describe(scope["query_string"]), None
+
+        def route(handle: Handler, *methods: str) -> Route:
+            return _route(_let_origins_read(handle, make_cors) if make_cors else handle, *methods)
+
+        probed = "GET", "HEAD", "OPTIONS"
+        self._routes = {
+            "/": route(self._answer_probe, *probed),
+            "/score": route(self._answer_raw_score, "GET", "HEAD", "POST", "OPTIONS")
+            if is_raw
+            else route(self._answer_score, "GET", "POST", "OPTIONS"),
+            "/swagger.json": route(answer_swagger, *probed),
+        }
+        self.is_ready = True
+        self._opened.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -100,19 +127,31 @@ class ScoringApp:
             else:
                 answer, ticket = await route.handle(scope, headers, receive)
             added = ids.headers + self._own_headers
+            if b"traceid" in headers:
+                added += b"TraceId: %b\r\n" % headers[b"traceid"]
         if answer is not CLIENT_LEFT:
             send_answer(exchange_of(receive), answer, added)
         if scope["path"] != "/":
             handled = Handled(scope, headers, ids.request_id, ticket, answer, started_s)
             for observe in self._observers:
                 observe(handled)
+        if answer.stream is not None:
+            await send_pieces(exchange_of(receive), answer.stream)
 
-    async def _answer_probe(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Answer, Ticket | None]:
+    async def _await_script(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
+        """Let a request wait for init(); what the script is like says what becomes of it."""
+        await self._opened.wait()
+        route = self._routes[scope["path"]]
+        if scope["method"] not in route.methods:
+            return route.wrong_method, None
+        return await route.handle(scope, headers, receive)
+
+    async def _answer_probe(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         if scope["method"] == "OPTIONS":
             return EMPTY, None
         return (HEALTHY if self.is_ready else STARTING), None
 
-    async def _answer_score(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Answer, Ticket | None]:
+    async def _answer_score(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         method = scope["method"]
         if method == "OPTIONS":
             return EMPTY, None
@@ -122,6 +161,26 @@ class ScoringApp:
         ticket = Ticket(body, headers, scope, self._loop.create_future(), exchange_of(receive))
         self._enter(ticket)
         return await ticket.answer, ticket
+
+    async def _answer_raw_score(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
+        body = await _read_body(headers, receive)
+        if isinstance(body, Answer):
+            return body, None
+        ticket = Ticket(body, headers, scope, self._loop.create_future(), exchange_of(receive))
+        self._enter(ticket)
+        return await ticket.answer, ticket
+
+
+def _let_origins_read(handle: Handler, make_cors: MakeHeaders) -> Handler:
+    """Add the headers that a browser asks for, unless the script has set them."""
+
+    async def answer(scope: Scope, headers: Headers, receive: Receive) -> Answered:
+        answer, ticket = await handle(scope, headers, receive)
+        if answer is CLIENT_LEFT or b"access-control-allow-origin:" in answer.headers.lower():
+            return answer, ticket
+        return answer._replace(headers=answer.headers + make_cors(scope["method"], headers)), ticket
+
+    return answer
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes | Answer:

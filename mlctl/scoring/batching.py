@@ -21,6 +21,7 @@ from mlctl.scoring.answers import CLIENT_LEFT, Answer, answer_result
 from mlctl.scoring.behaviour import Behaviour
 from mlctl.scoring.cutting import Form, Plan, Unlike, find_form, learn_plan
 from mlctl.scoring.dispatch import Channel, Score, Ticket, Worker
+from mlctl.scoring.inputs import choose_joined_reader, minds_type
 from mlctl.scoring.joining import Basket, Batch, RowFinder
 from mlctl.scoring.options import MicroBatching
 from mlctl.scoring.scorer import headers_for_script
@@ -63,6 +64,7 @@ class Batching:
         self.settings = settings
         self.score = score
         self.is_on = True
+        self.threads = 0
         self._run = run
         self._encode = encode
         self._kin_of = kin_of
@@ -191,6 +193,7 @@ class JoiningWorker(Worker):
         self._max_concurrent = max_concurrent
         self._unanswered: set[Ticket] = set()
         self._expected = 1
+        batching.threads += 1
 
     def work(self) -> None:
         """Answer tickets until there is a None among them, first those that an exception from nowhere left over."""
@@ -223,11 +226,13 @@ class JoiningWorker(Worker):
     def _take(self, give_up_at: float) -> Ticket | None:
         """Take one more ticket if there is one, or comes soon."""
         tickets = self._channel.tickets
+        wait_s = min(_LONGEST_GAP_S, give_up_at - time.perf_counter()) if tickets.empty() else 0
+        if wait_s > 0 and self._batching.threads > 1:
+            # CPython's queue, up to 3.12, forgets the time limit when another thread takes what this one was woken for.
+            time.sleep(wait_s)
+            wait_s = 0
         try:
-            if tickets.empty():
-                ticket = tickets.get(timeout=max(0, min(_LONGEST_GAP_S, give_up_at - time.perf_counter())))
-            else:
-                ticket = tickets.get_nowait()
+            ticket = tickets.get(timeout=wait_s) if wait_s > 0 else tickets.get_nowait()
         except queue.Empty:
             return None
         if ticket is None:
@@ -261,12 +266,24 @@ class JoiningWorker(Worker):
 def open_batching(settings: MicroBatching, script: Script, score: Score, behaviour: Behaviour) -> Batching:
     """Make ready for the requests of a script. One that asks for headers is given those that all have alike."""
 
+    read = choose_joined_reader(script, eats_forms=behaviour.eats_forms)
+
     def run(body: str, ticket: Ticket) -> object:
-        return script.run(body, headers_for_script(ticket.headers)) if script.wants_headers else script.run(body)
+        given = read(body, ticket)
+        return script.run(given, headers_for_script(ticket)) if script.wants_headers else script.run(given)
 
     _logger.info('Joining waiting requests, up to %d rows of "%s"', settings.max_rows, settings.input_key)
-    return Batching(settings, score, run, behaviour.encode, _headers_of if script.wants_headers else None)
+    kin_of: Callable[[Ticket], Hashable] | None = None
+    if script.wants_headers:
+        kin_of = _headers_of
+    elif minds_type(script, eats_forms=behaviour.eats_forms):
+        kin_of = _type_of
+    return Batching(settings, score, run, behaviour.encode, kin_of)
 
 
 def _headers_of(ticket: Ticket) -> Hashable:
     return frozenset(ticket.headers.items())
+
+
+def _type_of(ticket: Ticket) -> Hashable:
+    return ticket.headers.get(b"content-type")

@@ -21,14 +21,18 @@ from mlctl.scoring.wire import Encoded, encode_result, encode_result_exactly
 
 @dataclass(frozen=True)
 class Behaviour:
-    """encode: from what run() returned to status and body. run_failed, result_refused: the answers to failures."""
+    """encode: from what run() returned to status and body. run_failed, result_refused: the answers to failures.
+
+    eats_forms: a script that takes text finds none where the body is announced as a form, as `curl -d` does.
+    """
 
     encode: Callable[[object], Encoded]
     run_failed: Answer
     result_refused: Answer
+    eats_forms: bool
 
 
-ENDPOINT = Behaviour(encode_result, RUN_FAILED, RESULT_REFUSED)
-ENDPOINT_EXACT = Behaviour(encode_result_exactly, RUN_FAILED, RESULT_REFUSED)
-SERVER = Behaviour(encode_result_exactly, SERVER_RUN_FAILED, SERVER_RESULT_REFUSED)
-SERVER_PLAIN = Behaviour(encode_result, SERVER_RUN_FAILED, SERVER_RESULT_REFUSED)
+ENDPOINT = Behaviour(encode_result, RUN_FAILED, RESULT_REFUSED, eats_forms=False)
+ENDPOINT_EXACT = Behaviour(encode_result_exactly, RUN_FAILED, RESULT_REFUSED, eats_forms=True)
+SERVER = Behaviour(encode_result_exactly, SERVER_RUN_FAILED, SERVER_RESULT_REFUSED, eats_forms=True)
+SERVER_PLAIN = Behaviour(encode_result, SERVER_RUN_FAILED, SERVER_RESULT_REFUSED, eats_forms=False)

@@ -13,6 +13,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from mlctl.scoring.answers import Answer
+from mlctl.scoring.streaming import Stream
 
 _BODILESS = frozenset({204, 304})
 
@@ -31,16 +32,71 @@ def exchange_of(receive: Any) -> RequestResponseCycle:
 
 
 def send_answer(exchange: RequestResponseCycle, answer: Answer, headers: bytes) -> None:
-    """Write an answer. headers: more of them, rendered."""
+    """Write an answer, of a stream what comes before its pieces. headers: more of them, rendered."""
     if exchange.disconnected:
         return
-    exchange.response_started = exchange.response_complete = True
+    exchange.response_started = True
     exchange.waiting_for_100_continue = False
+    if answer.stream is not None:
+        exchange.transport.write(_render_head(answer, headers, answer.stream, exchange))
+        return
+    exchange.response_complete = True
     exchange.transport.write(_render(answer, headers, exchange))
+    _finish(exchange)
+
+
+async def send_pieces(exchange: RequestResponseCycle, stream: Stream) -> None:
+    """Write the body of an answer as it is made. One that breaks off ends with the connection: its reader sees it."""
+    is_whole = False
+    try:
+        is_whole = await _write_pieces(exchange, stream)
+    finally:
+        stream.stop()
+        exchange.response_complete = True
+        if not is_whole:
+            exchange.keep_alive = False
+        if not exchange.disconnected:
+            _finish(exchange)
+
+
+async def _write_pieces(exchange: RequestResponseCycle, stream: Stream) -> bool:
+    """Return whether all of the body was written."""
+    is_chunked, left = _is_chunked(stream, exchange), stream.length
+    while not exchange.disconnected and (piece := await stream.take()):
+        if left is not None:
+            piece = piece[:left]
+            left -= len(piece)
+        exchange.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+        await exchange.flow.drain()
+    if stream.has_failed or exchange.disconnected or left:
+        return False
+    if is_chunked:
+        exchange.transport.write(b"0\r\n\r\n")
+    return True
+
+
+def _is_chunked(stream: Stream, exchange: RequestResponseCycle) -> bool:
+    return stream.length is None and exchange.scope["http_version"] != "1.0"
+
+
+def _finish(exchange: RequestResponseCycle) -> None:
     exchange.message_event.set()
     if not exchange.keep_alive:
         exchange.transport.close()
     exchange.on_response()
+
+
+def _render_head(answer: Answer, headers: bytes, stream: Stream, exchange: RequestResponseCycle) -> bytes:
+    length = b"" if stream.length is None else b"content-length: %d\r\n" % stream.length
+    return b"".join(
+        [
+            _STATUS_LINES[answer.status],
+            answer.headers,
+            b"transfer-encoding: chunked\r\n" if _is_chunked(stream, exchange) else length,
+            headers,
+            _end_of_head(exchange),
+        ]
+    )
 
 
 def _render(answer: Answer, headers: bytes, exchange: RequestResponseCycle) -> bytes:
@@ -51,7 +107,11 @@ def _render(answer: Answer, headers: bytes, exchange: RequestResponseCycle) -> b
             answer.headers,
             b"content-length: %d\r\n" % len(answer.body) if has_body else b"",
             headers,
-            b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n",
+            _end_of_head(exchange),
             answer.body if has_body and exchange.scope["method"] != "HEAD" else b"",
         ]
     )
+
+
+def _end_of_head(exchange: RequestResponseCycle) -> bytes:
+    return b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"

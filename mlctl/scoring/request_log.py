@@ -16,14 +16,14 @@ _PID = os.getpid()
 
 
 class RequestLine(NamedTuple):
-    """What a request's line shows. The path has no query: that of a GET is its input."""
+    """What a request's line shows. The path has no query: that of a GET is its input. size_bytes: None for a stream."""
 
     at: float
     method: str
     path: bytes
     status: int
     took_s: float
-    size_bytes: int
+    size_bytes: int | None
     request_id: bytes
     rows: int | None
 
@@ -31,10 +31,11 @@ class RequestLine(NamedTuple):
         """Write the line: method, path, status, duration, length of the answer, id, rows where they are known."""
         path = self.path[:_LONGEST_PATH].decode("ascii", "backslashreplace")
         request_id = self.request_id.decode("ascii", "backslashreplace")
+        size = "N/A" if self.size_bytes is None else self.size_bytes
         rows = "" if self.rows is None else f" {self.rows} rows"
         return (
             f"{stamp(self.at)} I [{_PID}] azmlinfsrv - {self.method} {path} {self.status}"
-            f" {self.took_s * 1000:.3f}ms {self.size_bytes} {request_id}{rows}\n"
+            f" {self.took_s * 1000:.3f}ms {size} {request_id}{rows}\n"
         )
 
 
@@ -55,7 +56,7 @@ class RequestLog:
             scope["raw_path"],
             answer.status,
             time.perf_counter() - handled.started_s,
-            len(answer.body),
+            len(answer.body) if answer.stream is None else None,
             handled.request_id,
             ticket.rows if ticket else None,
         )

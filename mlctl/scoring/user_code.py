@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from inspect import Parameter
 from pathlib import Path
 from types import ModuleType
@@ -19,19 +20,41 @@ from mlctl.scoring.v1_shim import install_shim
 _logger = logging.getLogger("azmlinfsrv.user_script")
 _HEADERS = "request_headers"
 _REFUSED_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+# Where @rawhttp leaves its mark: the stand-in, and Azure's own modules where they are installed.
+_MARKED = (
+    "mlctl.scoring.raw_api",
+    "azureml_inference_server_http.api.aml_request",
+    "azureml.contrib.services.aml_request",
+)
+_SCHEMAS = "inference_schema.schema_util"
 
 
 class ScriptRefused(Exception):
     """The script breaks one of the rules for init() and run()."""
 
 
+class Kind(Enum):
+    """What run() is given: the body as text, the whole request (@rawhttp), values by name (@input_schema)."""
+
+    TEXT = "text"
+    RAW = "raw"
+    SCHEMA = "schema"
+
+
 @dataclass(frozen=True)
 class Script:
-    """A loaded script. run: called with the input, and with the headers as a dict where `wants_headers`."""
+    """A loaded script. run: called with the input, and with the headers as a dict where `wants_headers`.
+
+    The input of a script with a schema is a dict, whose keys are the names of the parameters. function: run() as the
+    script has it.
+    """
 
     init: Callable[[], object]
     run: Callable[..., object]
     wants_headers: bool
+    kind: Kind = Kind.TEXT
+    parameters: tuple[Parameter, ...] = ()
+    function: Callable[..., object] | None = None
 
 
 def load_script(app_root: Path, entry_script: str | None, source_directory: str | None = None) -> Script:
@@ -45,7 +68,8 @@ def load_script(app_root: Path, entry_script: str | None, source_directory: str 
         sys.path.append(str(app_root / source_directory))
     module = _load_file(app_root / entry_script) if entry_script else _load_main()
     init = _find_function(module, "init")
-    return _check_run(init, _find_function(getattr(module, "driver_module", module), "run"))
+    driver = getattr(module, "driver_module", None)
+    return _check_run(init, _find_function(driver if hasattr(driver, "run") else module, "run"))
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -74,31 +98,58 @@ def _find_function(module: Any, name: str) -> Callable[..., object]:
 
 def _check_run(init: Callable[..., object], run: Callable[..., object]) -> Script:
     parameters = list(inspect.signature(run).parameters.values())
-    name = _find_input(parameters)
-    wants_headers = any(parameter.name == _HEADERS for parameter in parameters)
-    is_plain = not wants_headers and parameters[0].kind is Parameter.POSITIONAL_OR_KEYWORD
-    _logger.info("run() is not decorated. Server will invoke it with the input in JSON string.")
-    return Script(init, run if is_plain else _call_by_name(run, name), wants_headers)
+    inputs = _find_inputs(parameters)
+    wants_headers = len(inputs) < len(parameters)
+    kind = _find_kind(run)
+    if kind is Kind.SCHEMA:
+        names = ", ".join(parameter.name for parameter in inputs)
+        arguments = f"Server will invoke it with the following arguments: {names}."
+        _logger.info("run() is decorated with @input_schema. %s", arguments)
+        return Script(init, _call_with_all(run), wants_headers, kind, inputs, run)
+    if kind is Kind.RAW:
+        _logger.info("run() is decorated with @rawhttp. Server will invoke it with the flask request object.")
+    else:
+        _logger.info("run() is not decorated. Server will invoke it with the input in JSON string.")
+    is_plain = not wants_headers and inputs[0].kind is Parameter.POSITIONAL_OR_KEYWORD
+    call = run if is_plain else _call_by_name(run, inputs[0].name)
+    return Script(init, call, wants_headers, kind, inputs, run)
 
 
-def _find_input(parameters: Sequence[Parameter]) -> str:
-    """Return the name of the parameter that takes the request's body."""
+def _find_inputs(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Return the parameters other than the headers; without a schema the first one takes the body."""
     if not parameters:
         raise ScriptRefused("run() needs to accept an argument for input data.")
     if any(parameter.kind in _REFUSED_KINDS for parameter in parameters):
         raise ScriptRefused("run() cannot accept positional-only arguments, *args, or **kwargs.")
-    names = [parameter.name for parameter in parameters if parameter.name != _HEADERS]
-    if not names:
+    inputs = tuple(parameter for parameter in parameters if parameter.name != _HEADERS)
+    if not inputs:
         raise ScriptRefused('run() needs to accept an argument other than "request_headers".')
-    return names[0]
+    return inputs
+
+
+def _find_kind(run: Callable[..., object]) -> Kind:
+    """Look for the marks that decorators leave; those of @rawhttp and @input_schema are not on the function."""
+    is_raw = any(getattr(sys.modules.get(name), "_rawHttpRequested", False) for name in _MARKED)
+    schemas: Any = sys.modules.get(_SCHEMAS)
+    has_schema = schemas is not None and bool(schemas.is_schema_decorated(run))
+    if is_raw and has_schema:
+        raise ScriptRefused("run() cannot be decorated with both @rawhttp and @input_schema")
+    return Kind.RAW if is_raw else Kind.SCHEMA if has_schema else Kind.TEXT
 
 
 def _call_by_name(run: Callable[..., object], name: str) -> Callable[..., object]:
-    def call(raw_data: str, headers: dict[str, str] | None = None) -> object:
-        arguments: dict[str, object] = {name: raw_data}
+    def call(given: object, headers: dict[str, str] | None = None) -> object:
+        arguments: dict[str, object] = {name: given}
         if headers is not None:
             arguments[_HEADERS] = headers
         return run(**arguments)
+
+    return call
+
+
+def _call_with_all(run: Callable[..., object]) -> Callable[..., object]:
+    def call(given: dict[str, object], headers: dict[str, str] | None = None) -> object:
+        return run(**given) if headers is None else run(**given, **{_HEADERS: headers})
 
     return call
 

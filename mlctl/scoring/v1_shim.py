@@ -1,24 +1,53 @@
-"""`azureml.core.model.Model` for scripts that only ask it where their model lies, and `azureml.ai.monitoring`.
+"""Stand-ins for Azure's packages, of which scripts use a little: a table of modules and where their names come from.
 
-The finder stands behind all others: an installed azureml package is used as it is, and a script that imports none
-never gets here.
+The finder stands behind all others: an installed package is used as it is, and a script that imports none never gets
+here.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import NamedTuple
 
-_STOOD_IN_FOR = ("azureml", "azureml.core", "azureml.core.model")
-# azureml-ai-monitoring: what each module offers. None of them holds anything else.
-_MONITORING = {
-    "azureml.ai": (),
-    "azureml.ai.monitoring": ("Collector",),
-    "azureml.ai.monitoring.context": ("BasicCorrelationContext", "CorrelationContext", "get_context"),
+
+class StandIn(NamedTuple):
+    """What a module offers: these names of a module of mlctl.scoring, which is imported when a script asks."""
+
+    source: str
+    names: tuple[str, ...]
+
+
+_MODEL = StandIn("v1_model", ("Model",))
+_REQUEST = StandIn("raw_api", ("AMLRequest", "rawhttp"))
+_RESPONSE = StandIn("raw_api", ("AMLResponse",))
+_CONTEXTS = ("BasicCorrelationContext", "CorrelationContext", "get_context")
+
+# The packages above these modules are stood in for as well, empty unless they are named here.
+STAND_INS: Mapping[str, StandIn] = {
+    # azureml-core
+    "azureml.core": _MODEL,
+    "azureml.core.model": _MODEL,
+    # azureml-ai-monitoring
+    "azureml.ai.monitoring": StandIn("collection.monitoring", ("Collector",)),
+    "azureml.ai.monitoring.context": StandIn("collection.monitoring", _CONTEXTS),
+    # azureml-inference-server-http, and the name that its interface had before
+    "azureml_inference_server_http.api.aml_request": _REQUEST,
+    "azureml_inference_server_http.api.aml_response": _RESPONSE,
+    "azureml.contrib.services.aml_request": _REQUEST,
+    "azureml.contrib.services.aml_response": _RESPONSE,
 }
+
+
+def _list_packages(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(name[:at] for name in names for at, char in enumerate(name) if char == ".")
+
+
+_PACKAGES = _list_packages([*STAND_INS])
 
 
 class ShimFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -28,21 +57,15 @@ class ShimFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Return a stand-in for one of the modules."""
-        if fullname not in _STOOD_IN_FOR and fullname not in _MONITORING:
+        if fullname not in STAND_INS and fullname not in _PACKAGES:
             return None
-        is_package = fullname not in ("azureml.core.model", "azureml.ai.monitoring.context")
-        return importlib.machinery.ModuleSpec(fullname, self, origin="mlctl", is_package=is_package)
+        return importlib.machinery.ModuleSpec(fullname, self, origin="mlctl", is_package=fullname in _PACKAGES)
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill a stand-in."""
-        if names := _MONITORING.get(module.__name__):
-            from mlctl.scoring.collection import monitoring
-
-            vars(module).update({name: getattr(monitoring, name) for name in names})
-        elif module.__name__ in ("azureml.core", "azureml.core.model"):
-            from mlctl.scoring.v1_model import Model
-
-            vars(module)["Model"] = Model
+        if found := STAND_INS.get(module.__name__):
+            source = importlib.import_module(f"mlctl.scoring.{found.source}")
+            vars(module).update({name: getattr(source, name) for name in found.names})
 
 
 def install_shim() -> None:

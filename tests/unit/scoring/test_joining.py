@@ -20,7 +20,8 @@ class Client:
 
 
 def make_ticket(body: bytes, headers: dict[bytes, bytes] | None = None) -> Ticket:
-    return Ticket(body, headers or {}, {}, cast("Future[Answer]", None), Client())
+    scope = {"method": "POST", "headers": list((headers or {}).items())}
+    return Ticket(body, headers or {}, scope, cast("Future[Answer]", None), Client())
 
 
 def find_rows(body: str, key: str) -> Rows | None:
