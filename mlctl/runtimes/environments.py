@@ -99,13 +99,13 @@ def find_environment(python: Path) -> Path | None:
     return root if root.parent.name == FOLDER and (root / MARKER).is_file() else None
 
 
-def start_words(python: Path) -> list[str]:
-    """Return how a replica is started: as a module where mlctl is installed, else from a copy of it."""
+def start_words(python: Path, module: str = "mlctl.scoring") -> list[str]:
+    """Return how a replica or a worker is started: as a module where mlctl is installed, else from a copy of it."""
     root = find_environment(python)
     if root is None:
-        return [str(python), "-P", "-m", "mlctl.scoring"]
+        return [str(python), "-P", "-m", module]
     # The word stands there for those who look for replicas among the processes.
-    return [str(python), str(ensure_library(root.parent.parent / LIBRARY)), "mlctl.scoring"]
+    return [str(python), str(ensure_library(root.parent.parent / LIBRARY)), module]
 
 
 class _Build:

@@ -62,14 +62,19 @@ def load_script(app_root: Path, entry_script: str | None, source_directory: str 
 
     The folders go to the end of sys.path: installed packages win over files beside the script.
     """
+    module = import_script(app_root, entry_script, source_directory)
+    init = find_function(module, "init")
+    driver = getattr(module, "driver_module", None)
+    return _check_run(init, find_function(driver if hasattr(driver, "run") else module, "run"))
+
+
+def import_script(app_root: Path, entry_script: str | None, source_directory: str | None = None) -> ModuleType:
+    """Import the script, whatever it holds; raises ScriptRefused when there is none, or what importing it raises."""
     install_shim()
     sys.path.append(str(app_root))
     if source_directory:
         sys.path.append(str(app_root / source_directory))
-    module = _load_file(app_root / entry_script) if entry_script else _load_main()
-    init = _find_function(module, "init")
-    driver = getattr(module, "driver_module", None)
-    return _check_run(init, _find_function(driver if hasattr(driver, "run") else module, "run"))
+    return _load_file(app_root / entry_script) if entry_script else _load_main()
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -89,7 +94,8 @@ def _load_main() -> ModuleType:
     return importlib.import_module("main")
 
 
-def _find_function(module: Any, name: str) -> Callable[..., object]:
+def find_function(module: Any, name: str) -> Callable[..., object]:
+    """Return a function of the script; raises ScriptRefused when there is none."""
     function = getattr(module, name, None)
     if not callable(function):
         raise ScriptRefused(f"User script at {module.__file__} does not have a {name}() function defined.")

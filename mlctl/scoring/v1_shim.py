@@ -40,6 +40,8 @@ STAND_INS: Mapping[str, StandIn] = {
     "azureml_inference_server_http.api.aml_response": _RESPONSE,
     "azureml.contrib.services.aml_request": _REQUEST,
     "azureml.contrib.services.aml_response": _RESPONSE,
+    # what the workers of Azure's batch jobs have
+    "azureml_user.parallel_run": StandIn("batch.entry_script", ("EntryScript",)),
 }
 
 

@@ -1,0 +1,272 @@
+"""The worker processes of a job on this machine: started, fed, timed, killed and replaced. Used by `leases`.
+
+The other end is `mlctl.scoring.batch`, in the model's environment; `messages` there describes the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlctl.batch.folder import NODE, JobFolder
+from mlctl.batch.inputs import MiniBatch
+from mlctl.batch.order import JobOrder
+from mlctl.runtimes.environments import find_environment, start_words
+from mlctl.runtimes.process import PASSED_ON
+
+# Reading a block of rows, or a start, may take as long as that; Azure: task_overhead_timeout, and 3 times the timeout.
+OVERHEAD_S = 600.0
+_START_OVERHEAD_S = 30
+_STOP_WITHIN_S = 30
+_LONGEST_LINE = 64 << 20
+_REPLIES_TOGETHER_S = 0.01
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "ORT_NUM_THREADS")
+
+
+class WorkerLost(Exception):
+    """The process ended, or was killed because it took too long. status: Azure's word for it."""
+
+    def __init__(self, message: str, *, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StartFailed(Exception):
+    """The script could not be imported, or its init() failed. trace: the script's part of the traceback."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """How the workers of a job are started. It can be sent to another machine that sees the same files."""
+
+    order: JobOrder
+    folder: JobFolder
+
+    def write_order(self, number: int) -> Path:
+        """Write what a worker is told, and return the file."""
+        order, folder = self.order, self.folder
+        fields = {
+            "app_root": order.app_root,
+            "entry_script": order.entry_script,
+            "model_dir": order.model_dir,
+            "mode": order.input.mode,
+            "input_key": order.input.input_key,
+            "keeps_rows": order.output.action == "append_row",
+            "format": order.output.format,
+            "with_input": order.output.with_input,
+            "parts": str(folder.parts),
+            "name": name_process(number),
+            "logs": str(folder.user_logs),
+            "output_folder": order.output.folder,
+            "logging_level": order.logging_level,
+        }
+        file = folder.system_logs / f"{name_process(number)}.json"
+        file.write_text(json.dumps(fields), encoding="utf-8")
+        return file
+
+    def words(self, number: int, descriptor: int) -> list[str]:
+        """Return the command line of a worker."""
+        start = start_words(Path(self.order.python), "mlctl.scoring.batch")
+        return [*start, "--fd", str(descriptor), "--order", str(self.write_order(number)), "--job", self.order.name]
+
+    def environment(self, number: int, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables of a worker: a clean environment, Azure's names, the deployment's own."""
+        order, python = self.order, Path(self.order.python)
+        script = Path(order.entry_script)
+        threads = max(1, (os.cpu_count() or 1) // order.workers)
+        own = {
+            "AML_APP_ROOT": str(Path(order.app_root) / script.parent),
+            "AZUREML_ENTRY_SCRIPT": script.name,
+            "AZUREML_BI_OUTPUT_PATH": order.output.folder,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            # So that the workers do not fight each other for the processors.
+            **{name: str(threads) for name in _THREADS},
+        }
+        if find_environment(python) is not None:
+            own["PATH"] = f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}"
+        if order.model_dir is not None:
+            own["AZUREML_MODEL_DIR"] = order.model_dir
+        passed_on = {key: environ[key] for key in PASSED_ON if key in environ}
+        return {**passed_on, **own, **order.environment_variables}
+
+
+def name_process(number: int) -> str:
+    """Name a worker as Azure does: `process001`."""
+    return f"process{number:03d}"
+
+
+class Child:
+    """One worker at a time, under a number; a lost one is replaced when it is needed next.
+
+    starter: has one thread that lives as long as the job. The system ends a worker with the thread that started it.
+    """
+
+    def __init__(self, number: int, plan: WorkerPlan, starter: Executor) -> None:
+        self.number = number
+        self.mini_batch: int | None = None
+        self.pid: int | None = None
+        self._plan = plan
+        self._starter = starter
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._buffer = b""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a worker that is ready."""
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start a worker and wait until its init() is done; raises StartFailed."""
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = self._starter.submit(self._spawn, theirs).result()
+        except OSError as error:
+            ours.close()
+            raise StartFailed(f"cannot start {self._plan.order.python}: {error}") from error
+        finally:
+            theirs.close()
+        self._socket, self._buffer, self.pid = ours, b"", self._process.pid
+        limit_s = 3 * self._plan.order.timeout_s + _START_OVERHEAD_S
+        try:
+            message = self._read(time.monotonic() + limit_s, f"init() took longer than {limit_s:g} s")
+        except WorkerLost as lost:
+            raise StartFailed(f"{lost} before init() was done") from lost
+        if "failed" in message:
+            self.kill()
+            raise StartFailed(message["message"], message["trace"])
+
+    def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        logs = self._plan.folder.user_logs
+        name = name_process(self.number)
+        files: list[int] = []
+        for stream in ("stdout", "stderr"):
+            file = logs / stream / NODE / f"{name}.{stream}.txt"
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.append(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        try:
+            return subprocess.Popen(
+                self._plan.words(self.number, theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=files[0],
+                stderr=files[1],
+                env=self._plan.environment(self.number, os.environ),
+                cwd=self._plan.folder.path,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                umask=0o077,
+            )
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+
+    def run(self, lease: Sequence[MiniBatch]) -> Iterator[dict[str, Any]]:
+        """Have mini-batches run and yield the reply to each, in order; raises WorkerLost at the one it stopped at.
+
+        Each has `timeout_s` from the reply before it; reading a block of rows is not counted.
+        """
+        order, began = self._plan.order, time.monotonic()
+        self._send({"do": "run", "lease": lease})
+        for number, mini_batch in enumerate(lease):
+            self.mini_batch = mini_batch["index"]
+            if number and not self._buffer:
+                # To be woken for each reply costs more than to read it: let some come together.
+                each_s = (time.monotonic() - began) / number
+                time.sleep(min(_REPLIES_TOGETHER_S, each_s * (len(lease) - number) / 2))
+            late = f"run() took longer than {order.timeout_s:g} s"
+            reply = self._read(time.monotonic() + order.timeout_s, late)
+            while "loading" in reply:
+                reply = self._read(time.monotonic() + OVERHEAD_S, "reading the rows took longer than 600 s")
+            yield reply
+        self.mini_batch = None
+
+    def _send(self, message: Any) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.settimeout(OVERHEAD_S)
+            self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        except OSError as error:
+            raise self._lose() from error
+
+    def _read(self, deadline: float, late: str) -> dict[str, Any]:
+        """Return the next line; WorkerLost when the worker ends, or has not written it by the deadline."""
+        assert self._socket is not None
+        while (end := self._buffer.find(b"\n")) < 0:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.kill()
+                raise WorkerLost(late, status="RUN_TIMEOUT")
+            self._socket.settimeout(left)
+            try:
+                data = self._socket.recv(1 << 16)
+            except TimeoutError:
+                continue
+            except OSError:
+                data = b""
+            if not data or len(self._buffer) > _LONGEST_LINE:
+                raise self._lose()
+            self._buffer += data
+        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
+        return json.loads(line)
+
+    def _lose(self) -> WorkerLost:
+        """Reap a worker that ended, and say how."""
+        process = self._process
+        assert process is not None
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        self.kill()
+        return WorkerLost(f"the worker {_describe_exit(process.returncode)}", status="RUN_EXCEPTION")
+
+    def kill(self) -> None:
+        """End the worker and all that it started, at once."""
+        process, self._process = self._process, None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if process is not None:
+            for end in (lambda: os.killpg(process.pid, signal.SIGKILL), process.kill):
+                try:
+                    end()
+                except OSError:
+                    continue
+            process.wait()
+        self.mini_batch = self.pid = None
+
+    def stop(self) -> None:
+        """Let the worker call shutdown() and end."""
+        process = self._process
+        if process is None or self._socket is None:
+            return
+        try:
+            self._send({"do": "stop"})
+            process.wait(timeout=_STOP_WITHIN_S)
+        except (WorkerLost, subprocess.TimeoutExpired):
+            pass
+        self.kill()
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

@@ -1,0 +1,97 @@
+"""The job's logs: the overview, the report of every try, the script's errors. Layout: batch contract 7."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlctl.batch.children import name_process
+from mlctl.batch.folder import NODE, JobFolder
+from mlctl.batch.journal import Outcome, read_bad_items
+
+_TRY_COLUMNS = (
+    *("Mini-batch Id", "Picked Count", "Process", "Start Time", "Total", "Succeeded", "Failed"),
+    *("Elapsed Seconds", "Process Seconds", "Run Method Seconds", "Status", "Error Category", "Error Message"),
+)
+_README = """What lies here:
+job_progress_overview.txt          how the job got on
+job_result.txt                     how it ended
+user/error.txt, user/error/        what the script raised
+user/stdout/, user/stderr/         what it printed
+user/entry_script_log/             what it logged with EntryScript().logger
+sys/job_report/processed_mini-batches.csv   one line for every try of every mini-batch
+"""
+
+
+def _stamp(at: float | None = None) -> str:
+    moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+class Reports:
+    """Writes the logs of a job as it goes. A log that cannot be written is given up: it changes no result."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._overview = (folder.logs / "job_progress_overview.txt").open("a", encoding="utf-8", buffering=1)
+        report = folder.system_logs / "job_report" / "processed_mini-batches.csv"
+        is_new = not report.exists()
+        self._report_file = report.open("a", encoding="utf-8", newline="")
+        self._report = csv.writer(self._report_file)
+        if is_new:
+            self._report.writerow(_TRY_COLUMNS)
+            (folder.logs / "readme.txt").write_text(_README, encoding="utf-8")
+
+    def say(self, text: str) -> None:
+        """Add a line to the overview."""
+        self._overview.write(f"{_stamp()} {text}\n")
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Add the tries of mini-batches, and what the script raised in them."""
+        for outcome in outcomes:
+            for count, attempt in enumerate(outcome.tries, 1):
+                index, process, at, total, succeeded, failed, total_s, run_s, status, message, trace = attempt
+                name = name_process(process)
+                category = "" if not message else "UserError" if status == "RUN_EXCEPTION" else "Timeout"
+                start = _stamp(at - total_s)
+                row = (index, count, name, start, total, succeeded, failed, total_s, total_s, run_s, status, category)
+                self._report.writerow((*row, message[:1000]))
+                if message:
+                    self.add_error(name, f"mini-batch {index}, try {count}: {message}", trace)
+
+    def add_error(self, process: str, summary: str, trace: str) -> None:
+        """Write down what the script raised: a line in the summary, the traceback in the process's file."""
+        folder = self._folder.user_logs
+        with (folder / "error.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{_stamp()} {process} {summary}\n")
+        target = folder / "error" / NODE / f"{process}.txt"
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with target.open("a", encoding="utf-8") as file:
+            file.write(f"{_stamp()} {summary}\n{trace}\n")
+
+    def finish(self, text: str) -> None:
+        """Write the verdict, and close."""
+        self.say(text)
+        (self._folder.logs / "job_result.txt").write_text(f"{text}\n", encoding="utf-8")
+        self._overview.close()
+        self._report_file.close()
+
+
+def write_failed_items(folder: JobFolder) -> int:
+    """Write the items that could not be scored, in the order of the input, and return how many."""
+    found: list[tuple[int, int, dict[str, Any]]] = []
+    for number, (index, item) in enumerate(read_bad_items(folder.journal)):
+        line = {"mini_batch": index, "item": item.item, "row": item.row, "error": item.error}
+        found.append((index, number, {key: value for key, value in line.items() if value is not None}))
+    if not found:
+        return 0
+    draft: Path = folder.failed_items.with_suffix(".new")
+    with draft.open("w", encoding="utf-8") as file:
+        for _, _, line in sorted(found, key=lambda entry: entry[:2]):
+            file.write(json.dumps(line) + "\n")
+    draft.replace(folder.failed_items)
+    return len(found)
