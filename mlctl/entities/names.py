@@ -20,15 +20,6 @@ SCHEMA_NAMES = (
     "kubernetesOnlineDeployment",
     "model",
     "environment",
-    "batchEndpoint",
-    "batchDeployment",
-    "modelBatchDeployment",
-    "pipelineComponentBatchDeployment",
-    "data",
-    "amlCompute",
-    "schedule",
-    "commandComponent",
-    "pipelineComponent",
 )
 
 

@@ -49,7 +49,7 @@ ORDER = (
     *("validate", "endpoint create", "deployment validate", "deployment create", "endpoint get-logs"),
     *("endpoint invoke",),
     *("deployment update", "deployment show", "deployment list", "deployment events", "deployment get-logs"),
-    *("deployment data", "deployment profile"),
+    *("deployment data",),
     *("endpoint show", "endpoint list", "endpoint get-credentials", "endpoint regenerate-keys", "endpoint update"),
     *("deployment delete", "endpoint delete", "artifacts list", "artifacts prune", "doctor"),
     *("daemon logs", "daemon restart", "daemon stop"),

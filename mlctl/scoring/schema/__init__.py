@@ -1,1 +1,0 @@
-"""What `inference_schema` offers scripts where it is not installed; rules as of version 1.8. Loaded by `v1_shim`."""

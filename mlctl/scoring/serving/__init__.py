@@ -1,1 +1,0 @@
-"""`mlctl serve`: one script as Azure's inference server serves it, in the foreground."""
