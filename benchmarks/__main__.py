@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import edit_loop, gateway_overhead, scoring_server, soak, start_up, whole_path
+from benchmarks import batch_scoring, edit_loop, gateway_overhead, scoring_server, soak, start_up, whole_path
 from benchmarks.local_mlctl import end_on_sigterm
 from benchmarks.machine import describe_machine
 from benchmarks.outcome import FULL, QUICK, BenchmarkFailed, Effort, Target
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Target]]] = {
     "gateway-overhead": gateway_overhead.measure,
     "start-up": start_up.measure,
     "edit-loop": edit_loop.measure,
+    "batch": batch_scoring.measure,
 }
 # Only when asked for: it takes 20 minutes.
 ON_DEMAND: dict[str, Callable[[Effort], list[Target]]] = {"soak": soak.measure}

@@ -13,7 +13,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "docs" / "reference" / "az-ml-surface.json"
 TARGET = ROOT / "mlctl" / "cli" / "surface.json"
-GROUPS = ("online-endpoint", "online-deployment", "model", "environment", "workspace")
+GROUPS = (
+    *("online-endpoint", "online-deployment", "model", "environment", "workspace"),
+    *("batch-endpoint", "batch-deployment", "data", "compute", "job"),
+)
 
 
 def render() -> str:

@@ -14,7 +14,10 @@ from mlctl.cli.arguments import GLOBAL, NOUNS
 from mlctl.cli.main import COMMANDS, make_root
 
 SOURCE = Path(__file__).parent.parent / "docs" / "reference" / "az-ml-surface.json"
-GROUPS = ("online-endpoint", "online-deployment", "model", "environment")
+GROUPS = (
+    *("online-endpoint", "online-deployment", "model", "environment"),
+    *("batch-endpoint", "batch-deployment", "data", "compute"),
+)
 WIDTH = 100
 REFUSED, ACCEPTED = "Refused: ", "Accepted as in az"
 

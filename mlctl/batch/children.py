@@ -5,11 +5,13 @@ The other end is `mlctl.scoring.batch`, in the model's environment; `messages` t
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -38,6 +40,10 @@ class WorkerLost(Exception):
     def __init__(self, message: str, *, status: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Dismissed(Exception):
+    """The worker was ended for good, by another thread: the job stops."""
 
 
 class StartFailed(Exception):
@@ -124,6 +130,9 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._buffer = b""
+        # Guards the process: a job that stops ends workers that other threads wait for.
+        self._lock = threading.Lock()
+        self._is_dismissed = False
 
     @property
     def is_running(self) -> bool:
@@ -131,24 +140,34 @@ class Child:
         return self._process is not None
 
     def start(self) -> None:
-        """Start a worker and wait until its init() is done; raises StartFailed."""
+        """Start a worker and wait until its init() is done; raises StartFailed, Dismissed."""
         ours, theirs = socket.socketpair()
         try:
-            self._process = self._starter.submit(self._spawn, theirs).result()
+            self._adopt(self._starter.submit(self._spawn, theirs).result(), ours)
         except OSError as error:
             ours.close()
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise StartFailed(f"cannot start {self._plan.order.python}: {error}") from error
         finally:
             theirs.close()
-        self._socket, self._buffer, self.pid = ours, b"", self._process.pid
         limit_s = 3 * self._plan.order.timeout_s + _START_OVERHEAD_S
         try:
             message = self._read(time.monotonic() + limit_s, f"init() took longer than {limit_s:g} s")
         except WorkerLost as lost:
-            raise StartFailed(f"{lost} before init() was done") from lost
+            raise StartFailed(str(lost) if lost.status == "RUN_TIMEOUT" else f"{lost} before init() was done") from lost
         if "failed" in message:
             self.kill()
-            raise StartFailed(message["message"], message["trace"])
+            what = "init()" if message["failed"] == "init" else f"importing {self._plan.order.entry_script}"
+            raise StartFailed(f"{what} failed: {message['message']}", message["trace"])
+
+    def _adopt(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
+        with self._lock:
+            self._process, self._socket, self._buffer, self.pid = process, ours, b"", process.pid
+            is_dismissed = self._is_dismissed
+        if is_dismissed:
+            self.kill()
+            raise Dismissed
 
     def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         logs = self._plan.folder.user_logs
@@ -190,29 +209,37 @@ class Child:
             late = f"run() took longer than {order.timeout_s:g} s"
             reply = self._read(time.monotonic() + order.timeout_s, late)
             while "loading" in reply:
-                reply = self._read(time.monotonic() + OVERHEAD_S, "reading the rows took longer than 600 s")
+                limit_s = OVERHEAD_S if reply["loading"] else order.timeout_s
+                text = f"reading the rows took longer than {limit_s:g} s" if reply["loading"] else late
+                reply = self._read(time.monotonic() + limit_s, text)
             yield reply
         self.mini_batch = None
 
     def _send(self, message: Any) -> None:
-        assert self._socket is not None
+        connection = self._connection()
         try:
-            self._socket.settimeout(OVERHEAD_S)
-            self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            connection.settimeout(OVERHEAD_S)
+            connection.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         except OSError as error:
             raise self._lose() from error
 
+    def _connection(self) -> socket.socket:
+        found = self._socket
+        if found is None:
+            raise self._lose()
+        return found
+
     def _read(self, deadline: float, late: str) -> dict[str, Any]:
         """Return the next line; WorkerLost when the worker ends, or has not written it by the deadline."""
-        assert self._socket is not None
+        connection = self._connection()
         while (end := self._buffer.find(b"\n")) < 0:
             left = deadline - time.monotonic()
             if left <= 0:
                 self.kill()
                 raise WorkerLost(late, status="RUN_TIMEOUT")
-            self._socket.settimeout(left)
             try:
-                data = self._socket.recv(1 << 16)
+                connection.settimeout(left)
+                data = connection.recv(1 << 16)
             except TimeoutError:
                 continue
             except OSError:
@@ -223,10 +250,12 @@ class Child:
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
         return json.loads(line)
 
-    def _lose(self) -> WorkerLost:
+    def _lose(self) -> Exception:
         """Reap a worker that ended, and say how."""
         process = self._process
-        assert process is not None
+        if self._is_dismissed or process is None:
+            self.kill()
+            return Dismissed()
         try:
             process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -236,10 +265,10 @@ class Child:
 
     def kill(self) -> None:
         """End the worker and all that it started, at once."""
-        process, self._process = self._process, None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        with self._lock:
+            process, self._process = self._process, None
+            connection, self._socket = self._socket, None
+            self.mini_batch = self.pid = None
         if process is not None:
             for end in (lambda: os.killpg(process.pid, signal.SIGKILL), process.kill):
                 try:
@@ -247,7 +276,14 @@ class Child:
                 except OSError:
                     continue
             process.wait()
-        self.mini_batch = self.pid = None
+        if connection is not None:
+            connection.close()
+
+    def dismiss(self) -> None:
+        """End the worker at once and for good, from any thread: who uses it gets Dismissed."""
+        with self._lock:
+            self._is_dismissed = True
+        self.kill()
 
     def stop(self) -> None:
         """Let the worker call shutdown() and end."""
@@ -257,7 +293,7 @@ class Child:
         try:
             self._send({"do": "stop"})
             process.wait(timeout=_STOP_WITHIN_S)
-        except (WorkerLost, subprocess.TimeoutExpired):
+        except (WorkerLost, Dismissed, subprocess.TimeoutExpired):
             pass
         self.kill()
 

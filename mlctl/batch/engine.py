@@ -6,62 +6,37 @@ The main thread takes what joblib's threads bring back, and commits it; each of 
 
 from __future__ import annotations
 
-import importlib
 import os
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 
 from mlctl.batch import inputs, reports, tables
-from mlctl.batch.assemble import Written, assemble, refuse_existing
-from mlctl.batch.children import Child, StartFailed, WorkerPlan, name_process
+from mlctl.batch.assemble import Written, assemble, is_published, prepare_folder, refuse_existing
+from mlctl.batch.changes import take_changes
+from mlctl.batch.children import Dismissed, StartFailed, WorkerPlan, name_process
+from mlctl.batch.cluster import ClusterCrew
+from mlctl.batch.crew import Crew, LocalCrew
+from mlctl.batch.dispatch import dispatch
 from mlctl.batch.feeding import Feeder
 from mlctl.batch.folder import JobFolder
 from mlctl.batch.inputs import InputFile
 from mlctl.batch.journal import Journal, Outcome
-from mlctl.batch.leases import LeaseRunner
 from mlctl.batch.order import JobOrder
 from mlctl.batch.reports import Reports
 from mlctl.batch.work_queue import WorkQueue
 from mlctl.errors import Conflict, InvalidInput, MlctlError, UserCodeFailed
 
-# What a task of joblib costs is little beside this.
-_LEASE_S = 0.05
-_LARGEST_LEASE = 512
 _PROGRESS_EVERY_S = 0.25
 _OVERVIEW_EVERY_S = 10
-_EXAMPLES = 5
+_SHOWN = 3
 
 OnState = Callable[[str], None]
 
 
 class Stopped(Exception):
     """The job was told to stop: it is canceled, or can be resumed later."""
-
-
-class Pace:
-    """How long mini-batches take, and so how many make a lease."""
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._seconds: float | None = None
-
-    def add(self, outcomes: Sequence[Outcome], took_s: float) -> None:
-        """Learn from a lease."""
-        if not outcomes:
-            return
-        each = took_s / len(outcomes)
-        self._seconds = each if self._seconds is None else 0.7 * self._seconds + 0.3 * each
-
-    def __call__(self, left: int | None) -> int:
-        """Return how many mini-batches the next lease shall have; left: to be given out, None: not known yet."""
-        if self._seconds is None:
-            return 1
-        wanted = min(_LARGEST_LEASE, max(1, int(_LEASE_S / max(self._seconds, 1e-6))))
-        return wanted if left is None else max(1, min(wanted, left // (2 * self._workers)))
 
 
 class Engine:
@@ -74,10 +49,9 @@ class Engine:
         self._is_stopped = threading.Event()
         self._queue: WorkQueue | None = None
         self._error: MlctlError | None = None
-        self._children: list[Child] = []
+        self._crew: Crew | None = None
         self._started_at = time.time()
         self._retries = 0
-        self._examples: list[dict[str, Any]] = []
         self._progress_at = self._overview_at = 0.0
 
     def stop(self) -> None:
@@ -88,13 +62,13 @@ class Engine:
     def _halt(self) -> None:
         if self._queue is not None:
             self._queue.stop()
-        for child in self._children:
-            child.kill()
+        if self._crew is not None:
+            self._crew.dismiss()
 
     def run(self) -> Written | None:
         """Score all that is not committed yet, and write the output; None: there is none, results are counted only."""
         self._folder.make()
-        journal = Journal(self._folder.journal, self._folder.parts)
+        journal = self._open_journal()
         log = Reports(self._folder)
         try:
             return self._run(journal, log)
@@ -102,46 +76,61 @@ class Engine:
             state = "Canceled" if isinstance(error, Stopped) else "Failed"
             self._report(journal, state, error=str(error))
             log.finish(f"{state}: {error}")
+            with suppress(OSError):
+                journal.close()
+                reports.write_failed_items(self._folder)
             raise
-        finally:
-            journal.close()
-            reports.write_failed_items(self._folder)
+
+    def _open_journal(self) -> Journal:
+        try:
+            return Journal(self._folder.journal, self._folder.parts)
+        except MlctlError as error:
+            # Whoever has started the job waits for a word of it.
+            self._folder.write_progress({"state": "Failed", "error": error.message, "updated_at": time.time()})
+            raise
 
     def _run(self, journal: Journal, log: Reports) -> Written | None:
+        self._clear_blocks()
         files = self._list_inputs(journal)
-        if "published" not in journal.facts:
+        prepare_folder(self._order.output)
+        if not journal.facts.get("published") and not journal.facts.get("replaces"):
             refuse_existing(self._order.output)
         self._queue = work = WorkQueue(journal.committed.__contains__)
         self._on_state("Running")
         log.say(f"Start scheduling. {len(files)} input files, {self._order.workers} workers.")
         feeder = Feeder(self._order, self._folder, work, journal.committed.__contains__)
         feeder.start(files)
-        starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
         try:
             self._judge(work, journal)
-            self._score(work, journal, log, feeder, starter)
+            self._score(work, journal, log, feeder)
         finally:
             work.stop()
             feeder.stop()
-            # Together: each may take a while to call shutdown().
-            with ThreadPoolExecutor(len(self._children) or 1) as pool:
-                list(pool.map(Child.kill if self._is_stopped.is_set() else Child.stop, self._children))
-            starter.shutdown()
+            self._clear_blocks()
         self._error = self._error or feeder.error
         self._raise_error()
-        return self._finish(work, journal, log)
+        self._refuse_changes(files)
+        written = self._finish(work, journal, log)
+        journal.close()
+        reports.write_failed_items(self._folder)
+        return written
+
+    def _clear_blocks(self) -> None:
+        with suppress(OSError):
+            for path in self._folder.blocks.iterdir():
+                path.unlink()
 
     def _list_inputs(self, journal: Journal) -> list[InputFile]:
-        order = self._order
-        if self._folder.inputs.exists():
-            known = inputs.read_inputs(self._folder.inputs)
-            if changed := inputs.find_changed(known):
-                shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-                raise Conflict(
-                    f"the input has changed since the job began: {shown}",
-                    hint="start a new job for it: mlctl batch invoke …",
-                )
+        order, folder = self._order, self._folder
+        if folder.inputs.exists():
+            if folder.changed.exists():
+                return take_changes(order, folder, journal)
+            known = inputs.read_inputs(folder.inputs)
+            # The output that is there already was made of what they were.
+            if not is_published(journal, order.output):
+                self._refuse_changed("the job began", inputs.find_changed(known))
             return known
+        folder.changed.unlink(missing_ok=True)
         found = inputs.list_files(order.input.paths, tables=order.input.mode != "files")
         if not found:
             raise InvalidInput(
@@ -151,91 +140,87 @@ class Engine:
         for file in found:
             if order.input.mode != "files":
                 tables.find_format(file.path)
-        inputs.write_inputs(self._folder.inputs, found)
+        inputs.write_inputs(folder.inputs, found)
         return found
 
-    def _score(
-        self, work: WorkQueue, journal: Journal, log: Reports, feeder: Feeder, starter: ThreadPoolExecutor
-    ) -> None:
-        order = self._order
-        plan = WorkerPlan(order, self._folder)
-        self._children = [Child(number, plan, starter) for number in range(1, order.workers + 1)]
-        free: queue.SimpleQueue[Child] = queue.SimpleQueue()
-        for child in self._children:
-            free.put(child)
-        pace = Pace(order.workers)
+    def _refuse_changes(self, files: Sequence[InputFile]) -> None:
+        """Refuse tables that were written to while they were read; what a script does with its files is its own."""
+        if self._order.input.mode != "files":
+            self._refuse_changed("it was read", inputs.find_changed(files))
 
-        def run() -> tuple[list[Outcome], float]:
-            child = free.get()
-            try:
-                lease = work.take(child.number, pace)
-                runner = LeaseRunner(child, order.max_retries)
-                if lease:
-                    runner.ensure_child()
-                began = time.perf_counter()
-                return runner.run(lease), time.perf_counter() - began
-            finally:
-                free.put(child)
+    def _refuse_changed(self, since: str, changed: Sequence[str]) -> None:
+        if changed:
+            shown = ", ".join(changed[:_SHOWN]) + (f" and {len(changed) - _SHOWN:,} more" if changed[_SHOWN:] else "")
+            raise Conflict(
+                f"the input has changed since {since}: {shown}; to score it again:"
+                f" mlctl batch resume -n {self._order.name} --changed",
+                hint=f"mlctl batch resume -n {self._order.name} --changed",
+            )
 
-        def tasks() -> Iterator[Any]:
-            # A task takes its lease when it begins: joblib asks for as many tasks as there are workers at a time, and
-            # would have one wait for the other. What is yielded is what its delayed() makes.
-            while not work.is_exhausted:
-                yield run, (), {}
-
-        joblib: Any = importlib.import_module("joblib")
-        parallel = joblib.Parallel(
-            n_jobs=order.workers,
-            backend="threading",
-            batch_size=1,
-            pre_dispatch="n_jobs",
-            return_as="generator_unordered",
-        )
+    def _score(self, work: WorkQueue, journal: Journal, log: Reports, feeder: Feeder) -> None:
+        plan = WorkerPlan(self._order, self._folder)
+        self._crew = crew = LocalCrew(plan) if self._order.cluster is None else ClusterCrew(plan)
         try:
-            for outcomes, took_s in parallel(tasks()):
-                pace.add(outcomes, took_s)
-                journal.commit(outcomes)
-                log.add(outcomes)
-                feeder.forget(outcomes)
-                self._note(outcomes)
-                self._judge(work, journal)
-                self._tell(journal, log)
-        except StartFailed as error:
             if self._is_stopped.is_set():
-                raise Stopped("the job was stopped") from error
+                raise Stopped("the job was stopped")
+            with closing(dispatch(crew, work)) as done:
+                for outcomes in done:
+                    self._commit(outcomes, journal, feeder)
+                    log.add(outcomes)
+                    self._note(outcomes)
+                    self._judge(work, journal)
+                    self._tell(journal, log)
+            self._commit([], journal, feeder)
+        except Dismissed:
+            return  # why, is known: the job was stopped, or has failed
+        except StartFailed as error:
             log.add_error(name_process(0), str(error), error.trace)
             raise UserCodeFailed(
                 f"no worker could be started: {error}",
                 hint=f"see {self._folder.user_logs / 'error.txt'}, and stderr beside it",
             ) from error
+        except BaseException:
+            crew.dismiss()
+            raise
+        finally:
+            work.stop()
+            if self._error is not None or self._is_stopped.is_set():
+                crew.dismiss()
+            crew.close()
+
+    def _commit(self, outcomes: Sequence[Outcome], journal: Journal, feeder: Feeder) -> None:
+        for file, mini_batches in feeder.take_counts():
+            journal.count_file(file, mini_batches)
+        journal.commit(outcomes)
+        feeder.forget(outcomes)
 
     def _note(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            self._retries += max(0, len(outcome.tries) - 1)
-            for bad in outcome.bad:
-                if len(self._examples) < _EXAMPLES:
-                    where = bad.item if bad.row is None else f"{bad.item} row {bad.row:,}"
-                    self._examples.append({"item": where, "error": bad.error})
+            self._retries += min(len(outcome.tries) - 1, self._order.max_retries)
 
     def _judge(self, work: WorkQueue, journal: Journal) -> None:
         """Stop when more has failed than is accepted."""
         order, committed = self._order, journal.committed
         failed = committed.items - committed.succeeded
         if 0 <= order.error_threshold < failed:
-            self._fail(work, f"{failed:,} items failed, more than error_threshold ({order.error_threshold:,}) accepts")
+            self._fail(
+                work, journal, f"{failed:,} items failed, more than error_threshold ({order.error_threshold:,}) accepts"
+            )
         elif 0 <= order.mini_batch_error_threshold < committed.failed_mini_batches:
             self._fail(
                 work,
+                journal,
                 f"{committed.failed_mini_batches:,} mini-batches failed, more than mini_batch_error_threshold"
                 f" ({order.mini_batch_error_threshold:,}) accepts",
             )
 
-    def _fail(self, work: WorkQueue, message: str) -> None:
+    def _fail(self, work: WorkQueue, journal: Journal, message: str) -> None:
         if self._error is None:
-            example = self._examples[0] if self._examples else None
-            first = f"; the first: {example['item']}: {example['error']}" if example else ""
-            self._error = UserCodeFailed(message + first, hint=f"see {self._folder.user_logs / 'error.txt'}")
+            hint = f"see {self._folder.user_logs / 'error.txt'}"
+            self._error = UserCodeFailed(message + _describe_first(journal), hint=hint)
         work.stop()
+        if self._crew is not None:
+            self._crew.dismiss()
 
     def _raise_error(self) -> None:
         if self._is_stopped.is_set():
@@ -255,17 +240,26 @@ class Engine:
         written = None
         if order.output.action == "append_row":
             if not committed.succeeded:
-                reason = f"; the first: {self._examples[0]['error']}" if self._examples else ""
+                if not committed.items:
+                    raise InvalidInput("the input has no rows: nothing to score", hint=f"head {order.input.paths[0]}")
                 raise UserCodeFailed(
-                    f"No succeeded mini batch item returned from run(): all {committed.items:,} items failed{reason}",
+                    f"No succeeded mini batch item returned from run(): all {committed.items:,} items failed"
+                    + _describe_first(journal),
                     hint=f"see {self._folder.user_logs / 'error.txt'}",
                 )
             written = assemble(self._folder, journal, order.output, work.mini_batches, order.name)
         self._report(journal, "Completed", written=written)
         log.finish(f"Completed: {committed.items:,} items, {committed.succeeded:,} scored, {failed:,} failed.")
-        for path in (*self._folder.blocks.iterdir(), *self._folder.parts.iterdir()):
-            path.unlink()
+        self._clear_parts()
         return written
+
+    def _clear_parts(self) -> None:
+        """Remove what the output has; Parquet's cannot be had back from it, and is needed should files change."""
+        if self._order.output.format == "parquet":
+            return
+        for path in self._folder.parts.iterdir():
+            if path.suffix != ".schema":
+                path.unlink()
 
     def _tell(self, journal: Journal, log: Reports) -> None:
         now = time.monotonic()
@@ -299,14 +293,19 @@ class Engine:
                     "started_at": self._started_at,
                     "updated_at": time.time(),
                     "workers": [
-                        {"number": child.number, "pid": child.pid, "mini_batch": child.mini_batch}
-                        for child in self._children
+                        {"number": worker.number, "pid": worker.pid, "mini_batch": worker.mini_batch}
+                        for worker in (self._crew.workers if self._crew is not None else ())
                     ],
                     "error": error,
                     "output": str(written.path) if written else None,
                     "output_bytes": written.size_bytes if written else 0,
-                    "failed_examples": self._examples,
+                    "failed_examples": [{"item": bad.render_place(), "error": bad.error} for bad in committed.examples],
                 }
             )
         except OSError:
             return  # a full disk is told by what needs the room
+
+
+def _describe_first(journal: Journal) -> str:
+    examples = journal.committed.examples
+    return f"; the first: {examples[0].render_place()}: {examples[0].error}" if examples else ""

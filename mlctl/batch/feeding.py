@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import json
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,12 @@ from mlctl.batch.inputs import InputFile
 from mlctl.batch.journal import Outcome
 from mlctl.batch.order import JobOrder
 from mlctl.batch.work_queue import WorkQueue, add_block, add_files
-from mlctl.errors import InvalidInput, MlctlError
+from mlctl.errors import BackendUnavailable, InvalidInput, MlctlError
 
 # Arrow files that are written ahead of the workers.
 _BLOCKS_AHEAD = 8
 _LONGEST_REASON = 500
+_END_WITHIN_S = 10
 
 
 @dataclass
@@ -85,17 +87,30 @@ class Feeder:
         self._spill = Spill()
         self._splitter: subprocess.Popen[bytes] | None = None
         self._is_stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._counts: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self.error: MlctlError | None = None
 
     def start(self, files: Sequence[InputFile]) -> None:
         """Begin, in a thread."""
-        threading.Thread(target=self._feed, args=(files,), name="feeder", daemon=True).start()
+        self._thread = threading.Thread(target=self._feed, args=(files,), name="feeder", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End early."""
         self._is_stopped.set()
         if self._splitter is not None:
             self._splitter.kill()
+        if self._thread is not None:
+            self._thread.join(_END_WITHIN_S)
+
+    def take_counts(self) -> Iterator[tuple[int, int]]:
+        """Yield the tables that were read to their end since the last call: number, and how many mini-batches.
+
+        A table is among them before any mini-batch of the next one is given out.
+        """
+        while not self._counts.empty():
+            yield self._counts.get()
 
     def forget(self, outcomes: Sequence[Outcome]) -> None:
         """Take note of what is committed."""
@@ -120,13 +135,14 @@ class Feeder:
         for number, file in enumerate(files):
             if self._is_stopped.is_set():
                 return
-            is_plain_parquet = tables.find_format(file.path) == ("parquet", "")
-            blocks = tables.plan_parquet(file) if is_plain_parquet else None
+            first = self._work.mini_batches
+            blocks = tables.plan_blocks(file)
             if blocks is None:
                 self._split(file, number)
-                continue
-            for block in blocks:
+            for block in blocks or ():
                 add_block(self._work, block.describe(), block.rows, self._order.mini_batch_size)
+            if not self._is_stopped.is_set():
+                self._counts.put((number, self._work.mini_batches - first))
 
     def _split(self, file: InputFile, number: int) -> None:
         """Have a process of its own turn a table into blocks, some ahead of the workers."""
@@ -141,6 +157,9 @@ class Feeder:
             assert splitter.stdout is not None
             assert splitter.stderr is not None
             for line in splitter.stdout:
+                if self._is_stopped.is_set():
+                    splitter.kill()
+                    return
                 block: dict[str, Any] = json.loads(line)
                 self._add_block(file, block)
                 while self._work.left() > _BLOCKS_AHEAD * max(1, block["rows"] // size):
@@ -159,14 +178,21 @@ class Feeder:
             )
 
     def _add_block(self, file: InputFile, block: dict[str, Any]) -> None:
-        if "unreadable" in block:
-            raise InvalidInput(
-                f"cannot read {file.path} after {block['rows']:,} rows: {block['message']}",
-                hint="mend the file, then start a new job: what was scored of it is not written to the output",
+        if "unwritable" in block:
+            raise BackendUnavailable(
+                f"cannot write rows of {file.path} to {self._folder.blocks}: {block['message']}",
+                hint=f"df -h {self._folder.path}; then: mlctl batch resume -n {self._order.name}",
             )
-        rows = block.pop("rows")
+        if "unreadable" in block:
+            read = f" after {block['rows']:,} rows" if block["rows"] else ""
+            raise InvalidInput(
+                f"cannot read {file.path}{read}: {block['message']}",
+                hint=f"mend the file, then: mlctl batch resume -n {self._order.name} --changed",
+            )
+        rows = block["rows"]
+        table = {key: value for key, value in block.items() if key != "rows"}
         first = self._work.mini_batches
         count = -(-rows // self._order.mini_batch_size)
         left = sum(not self._is_committed(index) for index in range(first, first + count))
         self._spill.add(Path(block["path"]), first, left)
-        add_block(self._work, block, rows, self._order.mini_batch_size)
+        add_block(self._work, table, rows, self._order.mini_batch_size)

@@ -49,6 +49,11 @@ class JobFolder:
         return self.path / "progress.json"
 
     @property
+    def changed(self) -> Path:
+        """There when files that have changed since are to be scored again, instead of refused."""
+        return self.path / "changed"
+
+    @property
     def failed_items(self) -> Path:
         """The items that could not be scored, a line of JSON each."""
         return self.path / "failed_items.jsonl"

@@ -44,16 +44,21 @@ def list_files(paths: Sequence[str], *, tables: bool) -> list[InputFile]:
     return found
 
 
-def _walk(folder: str, tables: bool) -> Iterator[InputFile]:
+def _walk(folder: str, tables: bool, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[InputFile]:
+    """Yield the files below a folder. above: the folders that it lies in, which a link may lead back to."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        found = os.stat(folder)  # noqa: PTH116
     except OSError as error:
         raise InvalidInput(f"cannot read the input {folder}: {error.strerror}", hint=f"ls -ld {folder}") from error
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        raise InvalidInput(f"the input goes round in a circle: {folder} leads back to itself", hint=f"ls -l {folder}")
     for entry in entries:
         if tables and entry.name.startswith(_HIDDEN):
             continue
         if entry.is_dir():
-            yield from _walk(entry.path, tables)
+            yield from _walk(entry.path, tables, above | {here})
         elif not tables or entry.name != "MLTable":
             yield _look(entry.path)
 
@@ -120,5 +125,4 @@ def name_items(mini_batch: MiniBatch, error: str) -> list[BadItem]:
     if "files" in mini_batch:
         return [BadItem(file, None, error) for file in mini_batch["files"]]
     table, start = mini_batch["table"], mini_batch["start"]
-    first = table["first_row"] + start
-    return [BadItem(table["origin"], first + number, error) for number in range(mini_batch["rows"])]
+    return [BadItem(table["origin"], table["first_row"] + start, error, mini_batch["rows"])]

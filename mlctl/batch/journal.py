@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from mlctl.errors import Conflict
 
 _SYNC_EVERY_S = 0.25
+_EXAMPLES = 5
 
 
 class Piece(NamedTuple):
@@ -30,11 +31,22 @@ class Piece(NamedTuple):
 
 
 class BadItem(NamedTuple):
-    """An item that could not be scored. item: a path, or a file and a row (from 0)."""
+    """An item that could not be scored. item: a path, or a file and a row (from 0).
+
+    rows: so many from that one on failed together: when all fail, that is told in few words.
+    """
 
     item: str
     row: int | None
     error: str
+    rows: int = 1
+
+    def render_place(self) -> str:
+        """Say where it is."""
+        if self.row is None:
+            return self.item
+        last = f" to {self.row + self.rows - 1:,}" if self.rows > 1 else ""
+        return f"{self.item} row{'s' if last else ''} {self.row:,}{last}"
 
 
 @dataclass(frozen=True)
@@ -54,26 +66,61 @@ class Outcome:
         return self.items - self.succeeded
 
 
+class Cut(NamedTuple):
+    """Mini-batches that are not committed any more: `old` from `first` on (None: all), in whose place are `new`.
+
+    file: the table, by its number, whose mini-batches these are; None: they are files.
+    """
+
+    first: int
+    old: int | None
+    new: int
+    file: int | None = None
+
+    def renumber(self, index: int) -> int | None:
+        """Return a mini-batch's number after the cut; None for one that is cut out."""
+        if index < self.first:
+            return index
+        if self.old is None or index < self.first + self.old:
+            return None
+        return index + self.new - self.old
+
+
 class Committed:
     """What the journal says, in little memory: a job may have millions of mini-batches."""
 
     def __init__(self) -> None:
         self.mini_batches = self.failed_mini_batches = 0
         self.items = self.succeeded = 0
+        self.file_counts: dict[int, int] = {}
         self._parts: list[str] = []
         self._numbers: dict[str, int] = {}
         self._is_in = bytearray()
         self._part, self._offset = array("i"), array("q")
         self._length, self._crc = array("q"), array("L")
+        self._items, self._succeeded = array("l"), array("l")
         self._several: dict[int, tuple[Piece, ...]] = {}
+        self._examples: list[tuple[int, BadItem]] = []
 
     def __contains__(self, index: int) -> bool:
         return index < len(self._is_in) and bool(self._is_in[index])
 
     @property
+    def _columns(self) -> tuple[array[int], ...]:
+        return (self._part, self._offset, self._length, self._crc, self._items, self._succeeded)
+
+    @property
     def parts(self) -> Sequence[str]:
         """The files that committed rows lie in."""
-        return self._parts
+        used = {self._part[index] for index, is_in in enumerate(self._is_in) if is_in}
+        names = {self._parts[number] for number in used if number >= 0}
+        names.update(piece.part for pieces in self._several.values() for piece in pieces)
+        return sorted(names)
+
+    @property
+    def examples(self) -> Sequence[BadItem]:
+        """A few of the items that could not be scored."""
+        return [bad for _, bad in self._examples]
 
     def add(self, outcome: Outcome) -> None:
         """Add a mini-batch, once."""
@@ -83,9 +130,11 @@ class Committed:
         while len(self._is_in) <= index:
             grow = max(64, len(self._is_in))
             self._is_in.extend(bytes(grow))
-            for column in (self._part, self._offset, self._length, self._crc):
+            for column in self._columns:
                 column.extend([0] * grow)
         self._is_in[index] = 1
+        self._items[index], self._succeeded[index] = outcome.items, outcome.succeeded
+        self._examples.extend((index, bad) for bad in outcome.bad[: _EXAMPLES - len(self._examples)])
         self.mini_batches += 1
         self.failed_mini_batches += outcome.succeeded == 0 and outcome.items > 0
         self.items += outcome.items
@@ -97,6 +146,26 @@ class Committed:
         else:
             self._part[index] = -1
             self._several[index] = outcome.pieces
+
+    def uncommit(self, cut: Cut) -> None:
+        """Forget mini-batches, and number those behind them anew."""
+        first, end = cut.first, len(self._is_in) if cut.old is None else cut.first + cut.old
+        for index in range(first, min(end, len(self._is_in))):
+            if self._is_in[index]:
+                self.mini_batches -= 1
+                self.failed_mini_batches -= self._succeeded[index] == 0 and self._items[index] > 0
+                self.items -= self._items[index]
+                self.succeeded -= self._succeeded[index]
+        if first < len(self._is_in):
+            self._is_in[first:end] = bytes(cut.new)
+            for column in self._columns:
+                column[first:end] = array(column.typecode, [0] * cut.new)
+        moved = ((cut.renumber(index), pieces) for index, pieces in self._several.items())
+        self._several = {index: pieces for index, pieces in moved if index is not None}
+        examples = ((cut.renumber(index), bad) for index, bad in self._examples)
+        self._examples = [(index, bad) for index, bad in examples if index is not None]
+        if cut.file is not None:
+            self.file_counts[cut.file] = cut.new
 
     def _number(self, part: str) -> int:
         if part not in self._numbers:
@@ -137,6 +206,10 @@ class Journal:
             end += length
             if "fact" in record:
                 self.facts[record["fact"]] = record["value"]
+            elif "file" in record:
+                self.committed.file_counts[record["file"]] = record["count"]
+            elif "cut" in record:
+                self.committed.uncommit(Cut(*record["cut"]))
             else:
                 self.committed.add(_read_outcome(record))
         return end
@@ -149,6 +222,23 @@ class Journal:
         self._append([_write_outcome(outcome) for outcome in outcomes])
         if time.monotonic() - self._synced_at > _SYNC_EVERY_S:
             self.sync()
+
+    def uncommit(self, cuts: Sequence[Cut]) -> None:
+        """Take mini-batches back, one cut after the other: they will be scored again."""
+        for cut in cuts:
+            self.committed.uncommit(cut)
+        self._append([{"cut": cut} for cut in cuts])
+        self.sync()
+
+    def count_file(self, file: int, mini_batches: int) -> None:
+        """Write down how many mini-batches a table has, before any of the next one is committed."""
+        known = self.committed.file_counts.setdefault(file, mini_batches)
+        if known != mini_batches:
+            raise Conflict(
+                f"input file {file + 1} has {mini_batches:,} mini-batches, it had {known:,} when the job began",
+                hint="mlctl batch resume … --changed scores it again",
+            )
+        self._append([{"file": file, "count": mini_batches}])
 
     def note(self, fact: str, value: Any) -> None:
         """Write a fact about the job down, at once and for good."""
@@ -230,7 +320,31 @@ def _read_outcome(record: dict[str, Any]) -> Outcome:
 
 
 def read_bad_items(path: Path) -> Iterator[tuple[int, BadItem]]:
-    """Yield each mini-batch's number and its items that could not be scored, in the order of commits."""
-    for _, record in _read_records(path):
-        for item in record.get("bad", ()):
-            yield record["mb"], BadItem(*item)
+    """Yield each mini-batch's number and its items that could not be scored, in the order of the input.
+
+    Rows that failed together come one by one. There may be millions: only where they are told is held in memory.
+    """
+    places: list[tuple[int, int]] = []
+    at = 0
+    for length, record in _read_records(path):
+        if record.get("bad"):
+            places.append((record["mb"], at))
+        elif "cut" in record:
+            moved = ((Cut(*record["cut"]).renumber(index), place) for index, place in places)
+            places = [(index, place) for index, place in moved if index is not None]
+        at += length
+    if not places:
+        return
+    with path.open("rb") as file:
+        for index, place in sorted(places):
+            file.seek(place)
+            for entry in json.loads(file.readline().partition(b" ")[2])["bad"]:
+                yield from ((index, item) for item in _tell_apart(BadItem(*entry)))
+
+
+def _tell_apart(bad: BadItem) -> Iterator[BadItem]:
+    if bad.row is None:
+        yield bad
+        return
+    for number in range(bad.rows):
+        yield BadItem(bad.item, bad.row + number, bad.error)

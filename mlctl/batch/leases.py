@@ -5,6 +5,7 @@ This is what joblib dispatches, here to a thread that drives a child process, on
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,10 @@ from typing import Any
 from mlctl.batch.children import Child, StartFailed, WorkerLost
 from mlctl.batch.inputs import MiniBatch, count_items, halve, name_items
 from mlctl.batch.journal import BadItem, Outcome, Piece
+from mlctl.errors import InvalidInput
 
+# Of the script's own doing is neither a full disk nor a table that cannot be read: no item is to blame.
+_DISK, _LOAD = "disk", "load"
 # Starts in a row that may fail before the job is given up.
 _MOST_FAILED_STARTS = 3
 _LONGEST_ERROR = 1000
@@ -26,19 +30,35 @@ class _Attempts:
 
     mini_batch: MiniBatch
     error: str
+    stage: str = ""
     count: int = 1
     tries: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
 
 
 class LeaseRunner:
-    """Runs leases in one worker. max_retries: further tries of a mini-batch that failed."""
+    """Runs leases in one worker. max_retries: further tries of a mini-batch that failed.
+
+    Raises StartFailed when no worker starts, Dismissed when the job stops, InvalidInput for rows that cannot be read,
+    and OSError for a full disk; of its lease nothing is to be committed then.
+    """
 
     def __init__(self, child: Child, max_retries: int) -> None:
         self.child = child
+        self.number = child.number
         self._max_retries = max_retries
 
+    @property
+    def pid(self) -> int | None:
+        """The worker's process."""
+        return self.child.pid
+
+    @property
+    def mini_batch(self) -> int | None:
+        """The number of the one that runs."""
+        return self.child.mini_batch
+
     def run(self, lease: Sequence[MiniBatch]) -> list[Outcome]:
-        """Run mini-batches until each has succeeded or has no try left; raises StartFailed when no worker starts."""
+        """Run mini-batches until each has succeeded or has no try left."""
         outcomes: list[Outcome] = []
         failed: list[_Attempts] = []
         left = list(lease)
@@ -50,7 +70,7 @@ class LeaseRunner:
                     done += 1
                     self._sort(mini_batch, reply, outcomes, failed)
             except WorkerLost as lost:
-                failed.append(self._note(left[done], _Attempts(left[done], str(lost), 0), lost.status, str(lost)))
+                failed.append(self._note(left[done], _Attempts(left[done], str(lost), "", 0), lost.status, str(lost)))
                 done += 1
             left = left[done:]
         return [*outcomes, *(self._finish(attempts) for attempts in failed)]
@@ -59,16 +79,18 @@ class LeaseRunner:
         self, mini_batch: MiniBatch, reply: dict[str, Any], outcomes: list[Outcome], failed: list[_Attempts]
     ) -> None:
         error = reply.get("error")
+        if error is not None:
+            self._refuse_disk(error)
         if error is None:
             outcomes.append(_succeed(mini_batch, [reply], [_describe_try(self.child.number, mini_batch, reply)]))
             return
-        attempts = _Attempts(mini_batch, error["message"], 1)
+        attempts = _Attempts(mini_batch, error["message"], error["stage"])
         attempts.tries.append(_describe_try(self.child.number, mini_batch, reply))
         failed.append(attempts)
 
     def _note(self, mini_batch: MiniBatch, attempts: _Attempts, status: str, error: str) -> _Attempts:
         attempts.count += 1
-        attempts.error = error
+        attempts.error, attempts.stage = error, ""
         reply = {"error": {"message": error, "stage": status, "trace": ""}, "run_s": 0.0, "total_s": 0.0}
         attempts.tries.append(_describe_try(self.child.number, mini_batch, reply))
         return attempts
@@ -79,7 +101,16 @@ class LeaseRunner:
             reply = self._try(attempts.mini_batch, attempts)
             if "error" not in reply:
                 return _succeed(attempts.mini_batch, [reply], attempts.tries)
+        if attempts.stage == _LOAD:
+            raise InvalidInput(
+                f"cannot read {name_items(attempts.mini_batch, '')[0].render_place()}: {attempts.error}",
+                hint="mend the file, then: mlctl batch resume … --changed",
+            )
         return self._bisect(attempts)
+
+    def _refuse_disk(self, error: dict[str, Any]) -> None:
+        if error["stage"] == _DISK:
+            raise OSError(errno.ENOSPC, f"no space left for what run() or its worker writes ({error['message']})")
 
     def _try(self, mini_batch: MiniBatch, attempts: _Attempts) -> dict[str, Any]:
         self.ensure_child()
@@ -91,8 +122,9 @@ class LeaseRunner:
         self.child.mini_batch = None
         attempts.tries.append(_describe_try(self.child.number, mini_batch, reply))
         if "error" in reply:
+            self._refuse_disk(reply["error"])
             attempts.count += 1
-            attempts.error = reply["error"]["message"]
+            attempts.error, attempts.stage = reply["error"]["message"], reply["error"]["stage"]
         return reply
 
     def _bisect(self, attempts: _Attempts) -> Outcome:

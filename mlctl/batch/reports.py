@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mlctl.batch.children import name_process
 from mlctl.batch.folder import NODE, JobFolder
@@ -48,10 +48,15 @@ class Reports:
 
     def say(self, text: str) -> None:
         """Add a line to the overview."""
-        self._overview.write(f"{_stamp()} {text}\n")
+        with suppress(OSError):
+            self._overview.write(f"{_stamp()} {text}\n")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Add the tries of mini-batches, and what the script raised in them."""
+        with suppress(OSError):
+            self._add(outcomes)
+
+    def _add(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             for count, attempt in enumerate(outcome.tries, 1):
                 index, process, at, total, succeeded, failed, total_s, run_s, status, message, trace = attempt
@@ -65,6 +70,10 @@ class Reports:
 
     def add_error(self, process: str, summary: str, trace: str) -> None:
         """Write down what the script raised: a line in the summary, the traceback in the process's file."""
+        with suppress(OSError):
+            self._add_error(process, summary, trace)
+
+    def _add_error(self, process: str, summary: str, trace: str) -> None:
         folder = self._folder.user_logs
         with (folder / "error.txt").open("a", encoding="utf-8") as file:
             file.write(f"{_stamp()} {process} {summary}\n")
@@ -76,22 +85,27 @@ class Reports:
     def finish(self, text: str) -> None:
         """Write the verdict, and close."""
         self.say(text)
-        (self._folder.logs / "job_result.txt").write_text(f"{text}\n", encoding="utf-8")
-        self._overview.close()
-        self._report_file.close()
+        with suppress(OSError):
+            (self._folder.logs / "job_result.txt").write_text(f"{text}\n", encoding="utf-8")
+        for file in (self._overview, self._report_file):
+            with suppress(OSError):
+                file.close()
 
 
 def write_failed_items(folder: JobFolder) -> int:
     """Write the items that could not be scored, in the order of the input, and return how many."""
-    found: list[tuple[int, int, dict[str, Any]]] = []
-    for number, (index, item) in enumerate(read_bad_items(folder.journal)):
-        line = {"mini_batch": index, "item": item.item, "row": item.row, "error": item.error}
-        found.append((index, number, {key: value for key, value in line.items() if value is not None}))
-    if not found:
-        return 0
     draft: Path = folder.failed_items.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        for _, _, line in sorted(found, key=lambda entry: entry[:2]):
-            file.write(json.dumps(line) + "\n")
-    draft.replace(folder.failed_items)
-    return len(found)
+    count = 0
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            for index, item in read_bad_items(folder.journal):
+                line = {"mini_batch": index, "item": item.item, "row": item.row, "error": item.error}
+                file.write(json.dumps({key: value for key, value in line.items() if value is not None}) + "\n")
+                count += 1
+        if count:
+            draft.replace(folder.failed_items)
+        else:
+            folder.failed_items.unlink(missing_ok=True)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count

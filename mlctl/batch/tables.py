@@ -70,6 +70,11 @@ def find_format(path: str) -> tuple[str, str]:
     return _FORMATS[suffix], compression
 
 
+def plan_blocks(file: InputFile) -> list[Block] | None:
+    """Return the blocks of a table; None when only reading it tells, which is `splitting`'s part."""
+    return plan_parquet(file) if find_format(file.path) == ("parquet", "") else None
+
+
 def plan_parquet(file: InputFile) -> list[Block] | None:
     """Return the blocks of a Parquet file; None when its row groups are too large to be read at once."""
     parquet: Any = importlib.import_module("pyarrow.parquet")

@@ -13,7 +13,7 @@ from importlib import resources
 
 from mlctl.errors import UsageError
 
-NOUNS = {"online-endpoint": "endpoint", "online-deployment": "deployment"}
+NOUNS = {"online-endpoint": "endpoint", "online-deployment": "deployment", "batch-endpoint": "batch"}
 FORMATS = ("json", "jsonc", "yaml", "yamlc", "table", "tsv", "none")
 MANY_TOKENS = frozenset({"set-expr", "add-expr", "remove-expr", "kv-list"})
 NO_VALUE = frozenset({"flag", "bool3"})
@@ -42,7 +42,32 @@ OWN: Mapping[str, tuple[Flag, ...]] = {
         ("--follow", (), "flag"),
         ("--request-file", ("-r",), "path"),
         ("--junit", (), "path"),
+        ("--seconds", (), "string"),
     ),
+    "batch": (
+        *(("--name", ("-n",), "string"), ("--deployment-name", ("-d",), "string"), ("--input", (), "string")),
+        *(("--input-type", (), "string"), ("--file", ("-f",), "path"), ("--set", (), "set-expr")),
+        *(("--output-path", (), "string"), ("--instance-count", ("-c",), "int"), ("--job-name", (), "string")),
+        *(("--mini-batch-size", ("-m",), "int"), ("--experiment-name", (), "string")),
+        *(
+            ("--from-deployment", (), "string"),
+            ("--input-key", (), "string"),
+            ("--rows", (), "flag"),
+            ("--output-format", (), "string"),
+        ),
+        *(("--header", (), "flag"), ("--no-header", (), "flag"), ("--with-input", (), "flag")),
+        *(("--no-input", (), "flag"), ("--stream", (), "flag"), ("--fail-on-failed-items", (), "flag")),
+        ("--changed", (), "flag"),
+    ),
+    "job": (
+        *(("--name", ("-n",), "string"), ("--web", ("-e",), "flag"), ("--timeout", (), "string")),
+        *(("--max-results", ("-r",), "int"), ("--all-results", (), "flag"), ("--archived-only", (), "flag")),
+        *(("--include-archived", (), "flag"), ("--output-name", (), "string")),
+        *(("--all", (), "flag"), ("--file", ("-f",), "path"), ("--set", (), "set-expr")),
+        *(("--stream", ("-s",), "flag"), ("--save-as", ("-a",), "path"), ("--skip-validation", (), "flag")),
+    ),
+    "job list": (("--parent-job-name", ("-p",), "string"),),
+    "job download": (("--download-path", ("-p",), "path"),),
     "daemon": (("--lines", ("-l",), "int"),),
     "artifacts": (("--yes", ("-y",), "flag"), ("--dry-run", (), "flag"), ("--older-than", (), "string")),
     "validate": (("--kind", (), "string"), ("--azure", (), "flag")),
@@ -66,8 +91,7 @@ class Invocation:
 def normalize(argv: Sequence[str]) -> Invocation:
     """Rewrite a command line; UsageError for an ambiguous prefix or a flag that lacks its value."""
     command, rest = _split_command(argv)
-    flags = _known_flags(command)
-    reader = _Reader(list(rest), flags)
+    reader = _Reader(list(rest), *_known_flags(command))
     reader.read()
     words = [*command, *reader.words]
     options = reader.options
@@ -87,18 +111,23 @@ def _split_command(argv: Sequence[str]) -> tuple[list[str], Sequence[str]]:
     return command, rest
 
 
-def _known_flags(command: Sequence[str]) -> list[Flag]:
+def _known_flags(command: Sequence[str]) -> tuple[list[Flag], list[Flag]]:
+    """Return az's flags of a command, and those that mlctl adds to them."""
     noun, verb = [*command, "", ""][:2]
     text = (resources.files("mlctl.cli") / "surface.json").read_text() if verb else "{}"
     surface: dict[str, dict[str, list[Flag]]] = json.loads(text)
     group = {value: key for key, value in NOUNS.items()}.get(noun, noun)
-    return [*surface.get(group, {}).get(verb, []), *GLOBAL, *OWN.get(noun, ())]
+    known = [*surface.get(group, {}).get(verb, []), *GLOBAL]
+    names = {flag[0] for flag in known}
+    own = [flag for flag in (*OWN.get(noun, ()), *OWN.get(f"{noun} {verb}", ())) if flag[0] not in names]
+    return known, own
 
 
 class _Reader:
-    def __init__(self, tokens: list[str], flags: Sequence[Flag]) -> None:
+    def __init__(self, tokens: list[str], flags: Sequence[Flag], own: Sequence[Flag]) -> None:
         self._tokens = tokens
         self._flags = flags
+        self._own = own
         self.words: list[str] = []
         self.options: dict[str, str] = {}
         self.operations: list[tuple[str, tuple[str, ...]]] = []
@@ -133,13 +162,12 @@ class _Reader:
                 self.words += [name, one]
 
     def _find(self, text: str) -> Flag | None:
-        for flag in self._flags:
+        for flag in (*self._flags, *self._own):
             if text == flag[0] or text in flag[1]:
                 return flag
         if not text.startswith("--"):
             return None
-        own = {name for flags in OWN.values() for name, _, _ in flags}
-        for candidates in ([f for f in self._flags if f[0] not in own], [f for f in self._flags if f[0] in own]):
+        for candidates in (self._flags, self._own):
             found = [flag for flag in candidates if flag[0].startswith(text)]
             if len(found) > 1:
                 names = ", ".join(sorted(flag[0] for flag in found))

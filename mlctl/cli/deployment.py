@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlctl.cli import render
+from mlctl.cli import profile_view, render
 from mlctl.cli.options import (
     GLOBALS,
     Add,
@@ -33,7 +33,7 @@ from mlctl.cli.options import (
     is_true,
 )
 from mlctl.cli.state import current
-from mlctl.ops import collected_data, deployments, logs, trial
+from mlctl.ops import collected_data, deployments, logs, profiling, trial
 
 app = typer.Typer(
     help="Deployments: a model and its scoring script, served by replicas.", rich_markup_mode=None, add_completion=False
@@ -168,7 +168,7 @@ def get_logs(
     follow: Annotated[bool, typer.Option("--follow", help="Go on printing what is added, until Ctrl-C.")] = False,
     local: Local = "false",
 ) -> None:
-    """Print what a deployment's newest replica wrote.
+    """Print what a deployment's newest replica wrote; with --follow, what all of its replicas write.
 
     Example: mlctl deployment get-logs -n blue -e fraud-endpoint --lines 50
     """
@@ -223,6 +223,31 @@ def events(name: DeploymentName, endpoint_name: OwnerName, lines: Lines = 1000) 
     state = current()
     rows = deployments.list_events(state.session, endpoint=endpoint_name, name=name, limit=lines)
     state.emit(rows, lambda: render.show_events(rows))
+
+
+@app.command(epilog=GLOBALS)
+def profile(
+    name: DeploymentName,
+    endpoint_name: OwnerName,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds",
+            help="Measure for so many seconds from now on; all since the replicas came up if left out.",
+            min=0.1,
+            max=86400,
+        ),
+    ] = None,
+) -> None:
+    """Show what requests spend their time on: waiting, decoding, run(), encoding; and what to try.
+
+    Example: mlctl deployment profile -n blue -e fraud-endpoint
+    """
+    state = current()
+    found = profiling.profile(state.session, endpoint=endpoint_name, name=name, seconds=seconds)
+    if note := profile_view.note_profile(found):
+        state.session.on_notice(note)
+    state.emit(found.document, lambda: profile_view.show_profile(found))
 
 
 @app.command(epilog=GLOBALS)

@@ -33,6 +33,12 @@ COMMANDS = {
     "deployment": "Deployments: a model and its scoring script, served by replicas (az: online-deployment).",
     "model": "Models: files under a name and a version.",
     "environment": "Environments: what deployments run in, under a name and a version.",
+    "batch": "Batch scoring: tables and folders, in mini-batches over worker processes (az: batch-endpoint).",
+    "batch-deployment": "Batch deployments: a model and its scoring script, run by batch jobs.",
+    "data": "Data: files and folders under a name and a version; they are referenced, not copied.",
+    "compute": "Computes: where batch jobs run; this machine, whatever they are called, or a Dask cluster.",
+    "job": "Jobs: batch scoring and commands, as they run.",
+    "serve": "Serve one scoring script in the foreground, as Azure's inference server does (azmlinfsrv).",
     "workspace": "The workspace: where assets are looked up, and the key of its secrets.",
     "daemon": "The daemon that keeps everything running; commands start it by themselves.",
     "artifacts": "Copies of models and code that the registry keeps.",
@@ -56,7 +62,7 @@ class Root(click.Group):
             return None
         import typer.main
 
-        command = typer.main.get_command(importlib.import_module(f"mlctl.cli.{cmd_name}").app)
+        command = typer.main.get_command(importlib.import_module(f"mlctl.cli.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
 

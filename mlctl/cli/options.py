@@ -15,6 +15,21 @@ def complete_endpoints(incomplete: str) -> list[str]:
     return [name for name in list_endpoints() if name.startswith(incomplete.lower())]
 
 
+def complete_batch_endpoints(incomplete: str) -> list[str]:
+    """Complete the names of batch endpoints, for the shell."""
+    from mlctl.ops.completion import list_batch_endpoints
+
+    return [name for name in list_batch_endpoints() if name.startswith(incomplete.lower())]
+
+
+def complete_batch_deployments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the names of batch deployments, for the shell: of the endpoint that stands before, if one does."""
+    from mlctl.ops.completion import list_batch_deployments
+
+    names = list_batch_deployments(ctx.params.get("endpoint_name"))
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
 def complete_deployments(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the names of deployments, for the shell: of the endpoint that stands before, if one does."""
     from mlctl.ops.completion import list_deployments
@@ -47,6 +62,45 @@ OptionalOwnerName = Annotated[
         "-e",
         help="Name of its endpoint; wins over the one in the file.",
         autocompletion=complete_endpoints,
+    ),
+]
+BatchEndpointName = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        "-n",
+        help="Name of the batch endpoint.",
+        show_default=False,
+        autocompletion=complete_batch_endpoints,
+    ),
+]
+BatchDeploymentName = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        "-n",
+        help="Name of the batch deployment.",
+        show_default=False,
+        autocompletion=complete_batch_deployments,
+    ),
+]
+BatchOwnerName = Annotated[
+    str,
+    typer.Option(
+        "--endpoint-name",
+        "-e",
+        help="Name of its batch endpoint.",
+        show_default=False,
+        autocompletion=complete_batch_endpoints,
+    ),
+]
+OptionalBatchOwnerName = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-name",
+        "-e",
+        help="Name of its batch endpoint; wins over the one in the file.",
+        autocompletion=complete_batch_endpoints,
     ),
 ]
 RequiredFile = Annotated[Path, typer.Option("--file", "-f", help="YAML file.", show_default=False)]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def show_deployment(result: DeploymentResult) -> None:
 
 def _short(value: Any) -> str:
     text = str(value)
+    if text.startswith("azureml:/") and "/computes/" in text:
+        return text.rpartition("/")[2]
     if text.startswith("azureml:/") and "/versions/" in text:
         name, version = text.rsplit("/versions/", 1)
         if name.startswith("azureml:/codes/"):
@@ -309,6 +312,20 @@ def _describe_copy(copy: StoredCopy) -> dict[str, Any]:
     return facts | {"stored_at": stored_at}
 
 
+def show_jobs(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Show jobs as a table."""
+    if not rows:
+        say("no jobs yet", "start one: mlctl batch invoke -n ENDPOINT --input PATH")
+        return
+    table = _table("job", "type", "status", "scored", "failed", "created")
+    for row in rows:
+        properties = row["properties"]
+        done, failed = (int(properties.get(f"mlctl.items_{name}") or 0) for name in ("succeeded", "failed"))
+        created = str(row["creation_context"]["created_at"])[:19].replace("T", " ")
+        table.add_row(row["name"], row["type"], row["status"], f"{done:,}", f"{failed:,}", created)
+    _console().print(table)
+
+
 def show_artifacts(found: Sequence[ArtifactUse]) -> None:
     """List the stored copies."""
     if not found:
@@ -355,6 +372,11 @@ def show_pruned(pruned: Pruned) -> None:
         say(f"kept {kept} stored just now   take them too: mlctl artifacts prune --older-than 0")
     if pruned.in_use:
         say(f"kept {_count(pruned.in_use, 'copy', 'copies')} that a running command has just stored")
+
+
+def show_bytes(size_bytes: int) -> str:
+    """Render a size in the unit a person would say."""
+    return _show_size(size_bytes)
 
 
 def _show_size(size_bytes: int) -> str:
@@ -468,6 +490,111 @@ def show_daemon(status: DaemonStatus) -> None:
 
 def _count(number: int, noun: str, many: str = "") -> str:
     return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
+
+
+# Batch endpoints and what belongs to them
+
+
+def show_batch_endpoint(document: Mapping[str, Any], deployments: Sequence[str]) -> None:
+    """Show a batch endpoint: its deployments, and how it is invoked."""
+    name, default = document["name"], read_map(document, "defaults").get("deployment_name")
+    say(f"{name}   {document['provisioning_state']}   default deployment: {default or 'none'}")
+    if not deployments:
+        say(f"no deployments yet: mlctl batch-deployment create -f classic.yml -e {name} --set-default")
+        return
+    say(f"deployments   {', '.join(deployments)}")
+    target = "" if default else f" -d {deployments[0]}"
+    say(f"try it        mlctl batch invoke -n {name}{target} --input PATH --stream")
+    if not default:
+        say(f"set a default mlctl batch update -n {name} --set defaults.deployment_name={deployments[0]}")
+
+
+def show_batch_endpoints(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List batch endpoints."""
+    if not rows:
+        say("no batch endpoints yet", "create one   mlctl batch create -n fraud-batch")
+        return
+    table = _table("batch endpoint", "state", "default deployment")
+    for row in rows:
+        table.add_row(row["name"], row["provisioning_state"], row["deployment_name"] or "–")
+    _console().print(table)
+
+
+def show_created_batch_deployment(document: Mapping[str, Any], *, is_default: bool) -> None:
+    """Say how a batch deployment is invoked."""
+    endpoint, name = document["endpoint_name"], document["name"]
+    say("", f"{endpoint}/{name} is ready" + (", and its endpoint's default" if is_default else ""))
+    if document.get("type") == "pipeline":
+        return
+    target = f"-n {endpoint}" + ("" if is_default else f" -d {name}")
+    say(f"try it   mlctl batch invoke {target} --input PATH --stream")
+
+
+def show_batch_deployment(document: Mapping[str, Any]) -> None:
+    """Show a batch deployment's settings."""
+    table = _table("field", "value")
+    table.show_header = False
+    skipped = ("id", "name", "endpoint_name", "creation_context", "resourceGroup", "provisioning_state")
+    for key, value in document.items():
+        if key in skipped or value in ({}, None):
+            continue
+        parts = read_map(document, key) if isinstance(value, Mapping) else {}
+        shown = ", ".join(f"{name}: {_short(part)}" for name, part in parts.items())
+        table.add_row(key, shown or _short(value))
+    say(f"{document['endpoint_name']}/{document['name']}   {document['provisioning_state']}", "")
+    _console().print(table)
+
+
+def show_batch_deployments(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List a batch endpoint's deployments."""
+    if not rows:
+        say("no batch deployments yet", "create one   mlctl batch-deployment create -f classic.yml")
+        return
+    table = _table("deployment", "state", "model", "compute")
+    for row in rows:
+        model, compute = (_short(row[key] or "–") for key in ("model", "compute"))
+        table.add_row(row["name"], row["provisioning_state"], model, compute)
+    _console().print(table)
+
+
+def show_data(document: Mapping[str, Any]) -> None:
+    """Show a version of a data asset."""
+    properties = document["properties"]
+    files, size = int(properties.get("mlctl.files") or 0), int(properties.get("mlctl.size_bytes") or 0)
+    say(
+        f"data {document['name']}:{document['version']}   {document['type']}",
+        f"path     {document['path']}   ({_count(files, 'file')}, {_show_size(size)}; not copied)",
+        f"use it   mlctl batch invoke -n ENDPOINT --input azureml:{document['name']}:{document['version']}",
+    )
+
+
+def show_data_assets(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List data assets, or the versions of one."""
+    if not rows:
+        say("no data yet", "register some   mlctl data create -n transactions -p ./transactions")
+        return
+    table = _table("data", "version", "type", "created (UTC)", "by")
+    for row in rows:
+        context = row["creation_context"]
+        version = row.get("version") or row["latest_version"]
+        table.add_row(row["name"], version, row["type"], _show_created(context), context["created_by"])
+    _console().print(table)
+
+
+def show_compute(document: Mapping[str, Any]) -> None:
+    """Show a compute."""
+    given = {**read_map(document, "tags"), **read_map(document, "properties")}
+    scheduler = given.get("mlctl.dask.scheduler")
+    where = f"on the Dask cluster at {scheduler}" if scheduler else "as worker processes of this machine"
+    say(f"compute {document['name']}   {document['type']}", f"jobs run {where}")
+
+
+def show_computes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """List computes."""
+    table = _table("compute", "type", "size")
+    for row in rows:
+        table.add_row(row["name"], row["type"], row.get("size") or "–")
+    _console().print(table)
 
 
 # Errors and notes

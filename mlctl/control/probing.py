@@ -18,21 +18,26 @@ THREADS = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """is_ready: gets requests. is_dead: to be replaced. has_been_ready: at least once."""
+    """is_ready: gets requests. is_dead: to be replaced. has_been_ready: at least once.
+
+    silent: sockets of workers that do not answer, of a replica that has others which do.
+    """
 
     is_ready: bool = False
     is_dead: bool = False
     has_been_ready: bool = False
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class _Watched:
     endpoint: str
-    socket: str
+    sockets: tuple[str, ...]
     liveness_settings: ProbeSettings
     readiness_settings: ProbeSettings
     liveness: Health
     readiness: Health
+    silent: frozenset[str] = frozenset()
 
     @property
     def next_at(self) -> float:
@@ -43,7 +48,7 @@ class _Watched:
         is_dead = has_failed(self.liveness, self.liveness_settings)
         if not self.readiness.has_passed:
             is_dead = is_dead or has_failed(self.readiness, self.readiness_settings)
-        return Verdict(self.readiness.is_passing, is_dead, self.readiness.has_passed)
+        return Verdict(self.readiness.is_passing, is_dead, self.readiness.has_passed, self.silent)
 
 
 class Prober:
@@ -62,7 +67,7 @@ class Prober:
         replica: str,
         *,
         endpoint: str,
-        socket: str,
+        sockets: tuple[str, ...],
         liveness: ProbeSettings,
         readiness: ProbeSettings,
         is_ready: bool,
@@ -74,7 +79,7 @@ class Prober:
             health = replace(health, is_passing=True, has_passed=True, successes=1)
         with self._changed:
             if replica not in self._watched:
-                self._watched[replica] = _Watched(endpoint, socket, liveness, readiness, health, health)
+                self._watched[replica] = _Watched(endpoint, sockets, liveness, readiness, health, health)
                 heapq.heappush(self._due, (now, replica))
                 self._changed.notify()
 
@@ -100,12 +105,15 @@ class Prober:
 
     def _probe(self, replica: str, watched: _Watched) -> None:
         timeout_s = max(watched.liveness_settings.timeout_s, watched.readiness_settings.timeout_s)
-        has_passed = _is_healthy(watched.socket, timeout_s)
+        silent = frozenset(socket for socket in watched.sockets if not _is_healthy(socket, timeout_s))
+        # It becomes ready when all of its workers are. Later, one that is replaced is not missed while others serve.
+        has_passed = not silent or (watched.readiness.has_passed and len(silent) < len(watched.sockets))
         now = time.monotonic()
         judged = replace(
             watched,
             liveness=_judge(watched.liveness, watched.liveness_settings, has_passed, now),
             readiness=_judge(watched.readiness, watched.readiness_settings, has_passed, now),
+            silent=silent if has_passed else frozenset(),
         )
         with self._changed:
             if replica not in self._watched:

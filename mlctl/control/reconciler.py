@@ -13,6 +13,7 @@ from typing import Any
 
 from mlctl.control.probing import Prober
 from mlctl.control.routing import RoutingTable
+from mlctl.entities.server_variables import count_workers
 from mlctl.entities.stored import read_map
 from mlctl.errors import BackendUnavailable, GatewayRejected
 from mlctl.planning.health import longest_start_s, read_probe_settings
@@ -29,6 +30,7 @@ from mlctl.planning.replicas import (
 )
 from mlctl.planning.routes import EndpointRoutes
 from mlctl.planning.traffic import plan_backend, plan_routes
+from mlctl.planning.workers import list_sockets, name_socket
 from mlctl.registry import deployments, endpoints, events, replicas
 from mlctl.registry.credentials import read_keys
 from mlctl.registry.deployments import DeploymentRow, GenerationRow
@@ -38,7 +40,7 @@ from mlctl.registry.secrets import SecretBox, open_secret_box
 from mlctl.registry.store import Store
 from mlctl.runtimes import mounts, reports
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder, Runtime
-from mlctl.runtimes.collection import collection_file
+from mlctl.runtimes.collection import collection_file, remove_collection
 from mlctl.runtimes.orders import make_order
 from mlctl.settings import Settings
 
@@ -163,7 +165,7 @@ class EndpointReconciler:
         self._context.prober.watch(
             replica.id,
             endpoint=self.endpoint,
-            socket=replica.socket,
+            sockets=replica.sockets,
             liveness=read_probe_settings(spec.get("liveness_probe")),
             readiness=read_probe_settings(spec.get("readiness_probe")),
             is_ready=replica.state == ReplicaState.READY,
@@ -190,14 +192,16 @@ class EndpointReconciler:
         replicas.remove_replica(self._store, replica.id)
         self._settle_loss(replica, deployment, how, was_killed=was_killed)
         self._failure_file(replica.id).unlink(missing_ok=True)
-        collection_file(self._failure_file(replica.id), replica.id).unlink(missing_ok=True)
+        remove_collection(collection_file(self._failure_file(replica.id), replica.id))
 
     def _settle_loss(
         self, replica: ReplicaRow, deployment: DeploymentRow | None, how: str, *, was_killed: bool
     ) -> None:
         is_expected = replica.state == ReplicaState.DRAINING or deployment is None or deployment.state == "Deleting"
         if is_expected or deployment is None:
-            Path(replica.socket).unlink(missing_ok=True)
+            for path in replica.sockets:
+                Path(path).unlink(missing_ok=True)
+                Path(f"{path}.away").unlink(missing_ok=True)
             self._report(
                 replica, "replica.stopped", f"ended, it was no longer needed: {_tell_why(replica, deployment)}"
             )
@@ -261,18 +265,19 @@ class EndpointReconciler:
         taken = {replica.socket for replica in running}
         started: list[ReplicaRow] = []
         for generation in plan.start:
-            socket = self._choose_socket(row, taken)
+            socket = self._choose_socket(row, taken, count_workers(generations[generation].spec))
             taken.add(socket)
             started.append(self._start_one(row, generations[generation], socket))
         return started
 
-    def _choose_socket(self, row: DeploymentRow, taken: set[str]) -> str:
+    def _choose_socket(self, row: DeploymentRow, taken: set[str], workers: int) -> str:
         """Reuse the socket of a replica that has just died: requests that wait there are served by the new one."""
         prefix = _socket_prefix(self.endpoint, row.name)
         for socket in self._takeover_until:
-            if socket not in taken and Path(socket).name.startswith(prefix):
+            is_alike = Path(socket).name.startswith(prefix) and len(list_sockets(socket)) == workers
+            if socket not in taken and is_alike:
                 return socket
-        return str(self._context.run_dir / f"{prefix}{secrets.token_hex(4)}.sock")
+        return str(self._context.run_dir / name_socket(f"{prefix}{secrets.token_hex(4)}", workers))
 
     def _start_one(self, row: DeploymentRow, generation: GenerationRow, socket: str) -> ReplicaRow:
         replica = replicas.insert_replica(
@@ -355,15 +360,20 @@ class EndpointReconciler:
         return serving.spec if serving else row.spec
 
     def _sockets(self, plan: ReplicaPlan, running: Sequence[ReplicaRow]) -> list[str]:
-        ready = [replica.socket for replica in running if replica.id in plan.routed]
-        if ready:
-            return ready
+        routed = [replica for replica in running if replica.id in plan.routed]
+        if routed:
+            return [socket for replica in routed for socket in self._answering_sockets(replica)]
         now = time.monotonic()
         return [
-            replica.socket
+            socket
             for replica in running
             if replica.state == ReplicaState.STARTING and self._takeover_until.get(replica.socket, 0.0) > now
+            for socket in replica.sockets
         ]
+
+    def _answering_sockets(self, replica: ReplicaRow) -> list[str]:
+        silent = self._context.prober.verdict(replica.id).silent
+        return [socket for socket in replica.sockets if socket not in silent]
 
     def _roll_back(self, endpoint: EndpointRow, rows: Sequence[DeploymentRow], error: GatewayRejected) -> None:
         log.error("gateway refused a change", extra={"event": "gateway.rejected", "reason": error.message})
@@ -480,7 +490,11 @@ def compute_routes(
             if replica.state == ReplicaState.READY and is_alive(replica)
         ]
         backends = [
-            plan_backend(row.name, row.spec, [replica.socket for replica in ready if replica.deployment == row.name])
+            plan_backend(
+                row.name,
+                row.spec,
+                [socket for replica in ready if replica.deployment == row.name for socket in replica.sockets],
+            )
             for row in deployments.list_deployments(store, endpoint.name)
             if row.state != "Deleting"
         ]

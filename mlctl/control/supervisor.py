@@ -17,9 +17,11 @@ from mlctl.control.front import Front, can_listen
 from mlctl.control.log_rotation import rotate_logs
 from mlctl.control.probing import Prober
 from mlctl.control.reconciler import Context, EndpointReconciler, compute_routes
+from mlctl.control.replica_metrics import serve_metrics
 from mlctl.control.routing import RoutingTable
 from mlctl.control.wakeup import listen_for_wakeups
 from mlctl.errors import BackendUnavailable, MlctlError
+from mlctl.gateway.envoy import METRICS_SOCKET
 from mlctl.gateway.publish import Gateway
 from mlctl.registry import endpoints, events, replicas
 from mlctl.registry.credentials import TokenSigner
@@ -166,6 +168,7 @@ class Supervisor:
             watch_exit=self._watch_exit,
         )
         listen_for_wakeups(self._run_dir / "wake.sock", self._wake)
+        serve_metrics(self._run_dir / METRICS_SOCKET, self._settings.database, self._gateway.admin)
         self._record("ready")
         log.info("ready", extra={"event": "daemon.ready"})
         self._loop(self._context)

@@ -25,6 +25,7 @@ from mlctl.entities.environment import InlineEnvironment
 from mlctl.entities.extensions import check_extensions
 from mlctl.entities.model import InlineModel
 from mlctl.entities.parts import Entity, MapTag, ScalarMap, TextOrMap, TextTag
+from mlctl.entities.server_variables import check_server_variables
 from mlctl.entities.values import Choice, Flag, Name, ReferenceText, Text, WholeNumber
 
 ModelOrReference = Annotated[
@@ -88,6 +89,12 @@ class OnlineDeployment(Entity, frozen=True):
         default=1, description="Number of instances.", examples=[2]
     )
     instance_type: Annotated[str, Text()] | None = Field(default=None, description="Size of an instance.")
+
+    @field_validator("environment_variables")
+    @classmethod
+    def _check_environment_variables(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        check_server_variables(value)
+        return value
 
     @field_validator("properties")
     @classmethod

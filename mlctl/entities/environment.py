@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from mlctl.entities.parts import Entity, Part, ScalarMap
-from mlctl.entities.values import AnyMap, AssetName, Choice, Text, WholeNumber, refuse
+from mlctl.entities.values import AnyMap, AssetName, Choice, Text, UrlPath, WholeNumber, refuse
 
 _CONDA_HINT = "packages belong in a conda file: conda_file: conda.yml (or its content as a map)"
 
@@ -33,7 +33,7 @@ class Build(Part, frozen=True):
 class Route(Part, frozen=True):
     """A path that the container serves, and the port."""
 
-    path: Annotated[str, Text()] = Field(description="Path of the URL.", examples=["/score"])
+    path: Annotated[str, UrlPath()] = Field(description="Path of the URL.", examples=["/score"])
     port: Annotated[int, WholeNumber(1, 65535)] = Field(description="Port in the container.", examples=[5001])
 
 

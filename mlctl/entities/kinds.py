@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mlctl.entities.batch_deployment import (
+    BatchDeployment,
+    BatchDeploymentType,
+    ModelBatchDeployment,
+    PipelineBatchDeployment,
+)
+from mlctl.entities.batch_endpoint import BatchEndpoint
+from mlctl.entities.component import CommandComponent, ComponentType, PipelineComponent
+from mlctl.entities.compute import Compute
+from mlctl.entities.data import Data
 from mlctl.entities.deployment import DeploymentType, KubernetesOnlineDeployment, ManagedOnlineDeployment
 from mlctl.entities.endpoint import KubernetesOnlineEndpoint, ManagedOnlineEndpoint
 from mlctl.entities.environment import Environment
 from mlctl.entities.model import Model
 from mlctl.entities.names import schema_file, schema_url
 from mlctl.entities.parts import Entity
+from mlctl.entities.schedule import Schedule
 from mlctl.entities.values import match_word
 
-Family = Literal["endpoint", "deployment", "model", "environment"]
+Family = Literal[
+    "endpoint",
+    "deployment",
+    "model",
+    "environment",
+    "batch-endpoint",
+    "batch-deployment",
+    "data",
+    "compute",
+    "schedule",
+    "component",
+]
 
 
 @dataclass(frozen=True)
@@ -43,13 +65,45 @@ MANAGED_DEPLOYMENT = Kind("managedOnlineDeployment", "deployment", ManagedOnline
 KUBERNETES_DEPLOYMENT = Kind("kubernetesOnlineDeployment", "deployment", KubernetesOnlineDeployment, "type: kubernetes")
 MODEL = Kind("model", "model", Model)
 ENVIRONMENT = Kind("environment", "environment", Environment)
-KINDS = (MANAGED_ENDPOINT, KUBERNETES_ENDPOINT, MANAGED_DEPLOYMENT, KUBERNETES_DEPLOYMENT, MODEL, ENVIRONMENT)
+BATCH_ENDPOINT = Kind("batchEndpoint", "batch-endpoint", BatchEndpoint)
+BATCH_DEPLOYMENT = Kind("batchDeployment", "batch-deployment", BatchDeployment, "without type")
+MODEL_BATCH_DEPLOYMENT = Kind("modelBatchDeployment", "batch-deployment", ModelBatchDeployment, "type: model")
+PIPELINE_BATCH_DEPLOYMENT = Kind(
+    "pipelineComponentBatchDeployment", "batch-deployment", PipelineBatchDeployment, "type: pipeline"
+)
+DATA = Kind("data", "data", Data)
+COMPUTE = Kind("amlCompute", "compute", Compute)
+SCHEDULE = Kind("schedule", "schedule", Schedule)
+COMMAND_COMPONENT = Kind("commandComponent", "component", CommandComponent, "type: command")
+PIPELINE_COMPONENT = Kind("pipelineComponent", "component", PipelineComponent, "type: pipeline")
+KINDS = (
+    *(MANAGED_ENDPOINT, KUBERNETES_ENDPOINT, MANAGED_DEPLOYMENT, KUBERNETES_DEPLOYMENT, MODEL, ENVIRONMENT),
+    *(BATCH_ENDPOINT, BATCH_DEPLOYMENT, MODEL_BATCH_DEPLOYMENT, PIPELINE_BATCH_DEPLOYMENT, DATA, COMPUTE),
+    *(SCHEDULE, COMMAND_COMPONENT, PIPELINE_COMPONENT),
+)
 
 # Fields that tell nothing about the family, because several have them.
 _SHARED = {"name", "version", "description", "tags", "properties", "type", "datastore"}
 # What options supply as well: a document without them may still be complete.
 _FROM_OPTIONS = {"name", "endpoint_name"}
 _CONDA_FIELDS = {"name", "channels", "dependencies", "variables", "prefix"}
+# Of two families that know as much of a document, these are meant: `auth_mode` alone is an online endpoint's.
+_PREFERRED: tuple[Family, ...] = ("endpoint", "deployment", "model", "environment")
+# What a document needs to be whole; one of each.
+_SUBSTANCE: Mapping[Family, tuple[str, ...]] = {
+    "deployment": ("model", "environment"),
+    "batch-deployment": ("model", "code_configuration", "component", "job_definition"),
+    "endpoint": ("name",),
+}
+# `type: WORD` that only one family has.
+_TYPES: Mapping[str, Family] = {
+    "uri_folder": "data",
+    "uri_file": "data",
+    "mltable": "data",
+    "amlcompute": "compute",
+    "local": "compute",
+    "dask": "compute",
+}
 
 
 def endpoint_class(data: Mapping[str, Any]) -> type[ManagedOnlineEndpoint] | type[KubernetesOnlineEndpoint]:
@@ -63,6 +117,30 @@ def deployment_class(data: Mapping[str, Any]) -> type[ManagedOnlineDeployment] |
     return KubernetesOnlineDeployment if is_kubernetes else ManagedOnlineDeployment
 
 
+def batch_endpoint_class(_: Mapping[str, Any]) -> type[BatchEndpoint]:
+    """Return the model of a batch endpoint: there is one."""
+    return BatchEndpoint
+
+
+def batch_deployment_class(
+    data: Mapping[str, Any],
+) -> type[BatchDeployment] | type[ModelBatchDeployment] | type[PipelineBatchDeployment]:
+    """Choose the model of a batch deployment by its `type`; the older, flat form when it says nothing."""
+    match match_word(data.get("type"), tuple(BatchDeploymentType)):
+        case BatchDeploymentType.MODEL:
+            return ModelBatchDeployment
+        case BatchDeploymentType.PIPELINE:
+            return PipelineBatchDeployment
+        case _:
+            return BatchDeployment
+
+
+def component_class(data: Mapping[str, Any]) -> type[CommandComponent] | type[PipelineComponent]:
+    """Choose the model of a component by its `type`; a command when it says nothing."""
+    is_pipeline = match_word(data.get("type"), (ComponentType.PIPELINE,)) is not None
+    return PipelineComponent if is_pipeline else CommandComponent
+
+
 def find_kind_of_class(model_class: type[Entity]) -> Kind | None:
     """Find the kind that a model reads; None for inline models."""
     return next((kind for kind in KINDS if kind.model_class is model_class), None)
@@ -74,19 +152,39 @@ def find_kind(data: Mapping[str, Any]) -> Kind | None:
     `$schema` only tells the family; managed or Kubernetes is decided by the fields, as everywhere.
     """
     family = _find_family_by_schema(data.get("$schema")) or _find_family_by_fields(data)
-    if family == "endpoint":
-        return find_kind_of_class(endpoint_class(data))
-    if family == "deployment":
-        return find_kind_of_class(deployment_class(data))
-    return next((kind for kind in KINDS if kind.family == family), None)
+    choose = CHOICES.get(family) if family is not None else None
+    return find_kind_of_class(choose(data)) if choose is not None else None
+
+
+# Family -> how one of its models is chosen.
+CHOICES: Mapping[Family, Callable[[Mapping[str, Any]], type[Entity]]] = {
+    "endpoint": endpoint_class,
+    "deployment": deployment_class,
+    "model": lambda _: Model,
+    "environment": lambda _: Environment,
+    "batch-endpoint": batch_endpoint_class,
+    "batch-deployment": batch_deployment_class,
+    "data": lambda _: Data,
+    "compute": lambda _: Compute,
+    "schedule": lambda _: Schedule,
+    "component": component_class,
+}
 
 
 def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
-    """Name the family that a document belongs to when it has nothing of the one it was given for."""
-    own = {name for kind in KINDS if kind.family == family for name in kind.model_class.list_fields()} - _SHARED
-    if own & data.keys() - _FROM_OPTIONS:
+    """Name the family that a document belongs to when it has nothing of the one it was given for.
+
+    Or when that one does not know all of its fields, and another does.
+    """
+    own = _list_known(family)
+    if (own - _SHARED) & data.keys() - _FROM_OPTIONS:
+        strange = data.keys() - own
+        knowing: list[Family] = [other for other in CHOICES if other != family and data.keys() <= _list_known(other)]
+        return knowing[0] if strange and knowing else None
+    by_fields = _find_family_by_fields(data)
+    if by_fields is not None and _count_known(by_fields, data) <= _count_known(family, data):
         return None
-    found = _find_family_by_fields(data) or _find_family_by_schema(data.get("$schema"))
+    found = by_fields or _find_family_by_schema(data.get("$schema"))
     return found if found != family else None
 
 
@@ -103,9 +201,8 @@ def is_complete(data: Mapping[str, Any], kind: Kind) -> bool:
     needed = set(kind.model_class.list_required()) - _FROM_OPTIONS
     if any(data.get(name) is None for name in needed):
         return False
-    if kind.family == "deployment":
-        return any(data.get(name) is not None for name in ("model", "environment"))
-    return kind.family != "endpoint" or data.get("name") is not None
+    names = _SUBSTANCE.get(kind.family, ())
+    return not names or any(data.get(name) is not None for name in names)
 
 
 def merge_top_level(base: Mapping[str, Any], partial: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,11 +217,27 @@ def _find_family_by_schema(schema: object) -> Family | None:
     return next((kind.family for kind in KINDS if kind.schema_file.lower() == file), None)
 
 
+def _list_known(family: Family) -> set[str]:
+    """List the fields that some kind of a family knows, or ignores."""
+    classes = [kind.model_class for kind in KINDS if kind.family == family]
+    return {name for known in classes for name in (*known.list_fields(), *known.read_only)}
+
+
+def _count_known(family: Family, data: Mapping[str, Any]) -> int:
+    """Count the fields of a document that tell it from other families, for the kind that knows most of them."""
+    classes = [kind.model_class for kind in KINDS if kind.family == family]
+    return max(len((known.list_fields().keys() - _SHARED) & data.keys()) for known in classes)
+
+
 def _find_family_by_fields(data: Mapping[str, Any]) -> Family | None:
-    counts: dict[Family, int] = {}
-    for kind in KINDS:
-        known = kind.model_class.list_fields().keys() - _SHARED
-        counts[kind.family] = max(counts.get(kind.family, 0), len(known & data.keys()))
+    word = match_word(data.get("type"), tuple(_TYPES))
+    if word is not None:
+        return _TYPES[word]
+    is_batch = match_word(data.get("type"), tuple(BatchDeploymentType)) is not None
+    if is_batch and "jobs" not in data and data.keys() & {"endpoint_name", "settings", "component"}:
+        return "batch-deployment"
+    counts: dict[Family, int] = {family: _count_known(family, data) for family in CHOICES}
     best = max(counts, key=lambda family: counts[family])
-    is_clear = counts[best] > 0 and list(counts.values()).count(counts[best]) == 1
-    return best if is_clear else None
+    tied: list[Family] = [family for family in counts if counts[family] == counts[best]]
+    meant = tied if len(tied) == 1 else list[Family](family for family in tied if family in _PREFERRED)
+    return meant[0] if counts[best] > 0 and len(meant) == 1 else None

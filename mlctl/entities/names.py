@@ -20,6 +20,15 @@ SCHEMA_NAMES = (
     "kubernetesOnlineDeployment",
     "model",
     "environment",
+    "batchEndpoint",
+    "batchDeployment",
+    "modelBatchDeployment",
+    "pipelineComponentBatchDeployment",
+    "data",
+    "amlCompute",
+    "schedule",
+    "commandComponent",
+    "pipelineComponent",
 )
 
 

@@ -10,17 +10,20 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from mlctl.entities.component import PIPELINE_TAG
 from mlctl.entities.deployment_settings import ScaleType
 from mlctl.entities.document import Document, Path, refuse_document, render_path
 from mlctl.entities.kinds import KINDS, find_kind_of_class
 from mlctl.entities.parts import MAP_TAG, TEXT_TAG, Entity, Part
+from mlctl.entities.schedule import INVOCATION_TAG, JOB_TAG, TriggerType
 from mlctl.entities.shape import find_homes, find_types, is_part, list_fields_at
 from mlctl.entities.values import list_words, show_value
 from mlctl.errors import InvalidInput, Problem
 
 _Entity = TypeVar("_Entity", bound=Entity)
-_TAGS = {MAP_TAG, TEXT_TAG}
-_SCALE_TAGS = {str(member) for member in ScaleType}
+_TAGS = {MAP_TAG, TEXT_TAG, PIPELINE_TAG, INVOCATION_TAG, JOB_TAG}
+# Field -> the names of its halves that pydantic puts after it.
+_NAMED_TAGS = {"scale_settings": set(map(str, ScaleType)), "trigger": set(map(str, TriggerType))}
 _NOT_A_MAP = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 
 
@@ -93,7 +96,7 @@ def _clean_path(location: tuple[int | str, ...]) -> Path:
     """Leave out the names of the halves of unions, which pydantic puts in between."""
     path: list[int | str] = []
     for step in location:
-        if step in _TAGS or (path == ["scale_settings"] and step in _SCALE_TAGS):
+        if step in _TAGS or (len(path) == 1 and step in _NAMED_TAGS.get(str(path[0]), ())):
             continue
         path.append(step)
     return tuple(path)
@@ -106,8 +109,8 @@ def _suggest_field(model: type[Entity], path: Path) -> str:
         if is_part(owner) and name in cast("type[Part]", owner).misplaced:
             return cast("type[Part]", owner).misplaced[name]
     return (
-        _suggest_sibling(model, parent, name)
-        or _suggest_home(model, name)
+        _suggest_home(model, name)
+        or _suggest_sibling(model, parent, name)
         or _suggest_near(model, parent, name)
         or _list_known(model, parent)
     )

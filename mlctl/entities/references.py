@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from mlctl.entities.names import find_asset_name_fault
 from mlctl.errors import InvalidInput
 
-Asset = Literal["model", "environment"]
+Asset = Literal["model", "environment", "data", "component"]
+# What Azure calls them in ids.
+COLLECTIONS: Mapping[str, str] = {
+    "model": "models",
+    "environment": "environments",
+    "data": "data",
+    "component": "components",
+}
 
 _ARM = re.compile(
     r"azureml:/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft\.machinelearningservices"
@@ -53,8 +61,9 @@ def parse_reference(text: str, asset: Asset) -> Reference:
         raise InvalidInput(f'"{text}" is not a reference', hint=_suggest(text, asset))
     parts = match.groupdict()
     collection = parts.get("collection")
-    if collection is not None and collection.lower() != f"{asset}s":
-        raise InvalidInput(f'"{text}" names one of the {collection}, not one of the {asset}s', hint=_suggest("", asset))
+    wanted = COLLECTIONS[asset]
+    if collection is not None and collection.lower() != wanted:
+        raise InvalidInput(f'"{text}" names one of the {collection}, not one of the {wanted}', hint=_suggest("", asset))
     for what in ("name", "version", "label", "registry"):
         fault = find_asset_name_fault(parts[what], what) if parts.get(what) is not None else None
         if fault is not None:

@@ -24,6 +24,7 @@ from mlctl.entities.names import (
 from mlctl.entities.references import Asset, parse_reference
 from mlctl.errors import InvalidInput
 
+_URL_PATH = r"/[^\s?#]*"
 Scalar = str | int | float | bool | None
 
 
@@ -130,6 +131,24 @@ class Text(Value):
     def json_schema(self) -> dict[str, Any]:
         """Describe the text."""
         return {"type": "string"} if self.may_be_empty else {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class UrlPath(Value):
+    """The path of a URL, from its first slash on."""
+
+    def check(self, value: Any) -> str:
+        """Refuse whole URLs, queries, and text that no path begins with."""
+        text = Text().check(value)
+        if re.fullmatch(_URL_PATH, text) is None:
+            near = text.partition("://")[2].partition("/")[2] if "://" in text else text.partition("?")[0]
+            near = "".join(near.split()).lstrip("/")
+            refuse(f"{show_value(text)} is not the path of a URL", f"did you mean /{near}?")
+        return text
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe the first sign and those that may not follow."""
+        return {"type": "string", "pattern": f"^{_URL_PATH}$"}
 
 
 @dataclass(frozen=True)
@@ -269,6 +288,49 @@ class ComputeReference(Value):
     def json_schema(self) -> dict[str, Any]:
         """Describe the prefix."""
         return {"type": "string", "pattern": "^azureml:."}
+
+
+@dataclass(frozen=True)
+class ComputeName(Value):
+    """The name of a compute, with or without `azureml:` before it, or its id; the name alone from then on."""
+
+    def check(self, value: Any) -> str:
+        """Apply the rules of `names`."""
+        text = Text().check(value)
+        name = re.sub(r"(?i)^azureml:", "", text)
+        found = re.fullmatch(r"(?i)/subscriptions/.+/computes/([^/]+)", name)
+        fault = find_asset_name_fault(found[1] if found else name)
+        if fault is not None:
+            refuse(f"{show_value(text)} names no compute: {fault}", "write azureml:NAME or local")
+        return found[1] if found else name
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe the type; the rest is left to `check`."""
+        return {"type": "string", "minLength": 1}
+
+
+_NOT_IN_FILE_NAMES = '~"#%&*:<>?/\\{|}'
+
+
+@dataclass(frozen=True)
+class FileName(Value):
+    """The name of a file that Azure can store; no path."""
+
+    def check(self, value: Any) -> str:
+        """Refuse the signs that Azure refuses, and what is too long."""
+        text = Text().check(value)
+        bad = sorted({sign for sign in text if sign in _NOT_IN_FILE_NAMES})
+        if bad:
+            hint = "name the file only: its folder is chosen with --output-path" if "/" in bad else ""
+            refuse(f"{show_value(text)} holds {' '.join(bad)}, which no file name may", hint)
+        if text in (".", "..") or len(text) > 255 or not text.isprintable():
+            refuse(f"{show_value(text)} is no file name")
+        return text
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe the same rules."""
+        signs = "".join(f"\\{sign}" for sign in _NOT_IN_FILE_NAMES)
+        return {"type": "string", "pattern": f"^[^{signs}]+$", "maxLength": 255}
 
 
 @dataclass(frozen=True)

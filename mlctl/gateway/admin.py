@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mlctl import unix_http
+from mlctl.gateway.envoy import METRICS_PATH
 
 TIMEOUT_S = 2.0
 _VERSIONS = r"(version_text|update_rejected|warming_clusters)$"
@@ -50,6 +51,10 @@ class Admin:
             elif what == "warming_clusters":
                 warming = int(value)
         return ConfigStatus(versions, rejected, warming)
+
+    def read_prometheus(self) -> str:
+        """Return Envoy's own metrics in Prometheus' text format."""
+        return self._get(METRICS_PATH).body.decode()
 
     def reopen_logs(self) -> None:
         """Make Envoy open its access log anew, after it was renamed."""

@@ -29,6 +29,16 @@ OUTLIERS: Resource = {
 }
 
 
+# Of two picked at random both may be busy, or be the same one, while a third is idle: all are looked at.
+LEAST_BUSY: Resource = {
+    "name": "envoy.load_balancing_policies.least_request",
+    "typed_config": {
+        "@type": f"{TYPES}/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+        "selection_method": "FULL_SCAN",
+    },
+}
+
+
 def render_clusters(layout: Layout, routes: Mapping[str, EndpointRoutes]) -> dict[str, Resource]:
     """Render a cluster for each deployment, by name."""
     found: dict[str, Resource] = {}
@@ -46,7 +56,7 @@ def _cluster(layout: Layout, name: str, backend: Backend) -> Resource:
         "type": "EDS",
         "eds_cluster_config": {"eds_config": layout.source(eds_kind(name))},
         "connect_timeout": "1s",
-        "lb_policy": "LEAST_REQUEST",
+        "load_balancing_policy": {"policies": [{"typed_extension_config": LEAST_BUSY}]},
         "circuit_breakers": {
             "thresholds": [
                 {

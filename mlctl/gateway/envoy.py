@@ -30,6 +30,10 @@ METADATA = "mlctl"
 TOKEN_REQUIREMENT = "token"
 # Envoy's own admin, as a place that routes lead to.
 ADMIN_CLUSTER = "admin"
+# The daemon, which adds the replicas' metrics to Envoy's; without a daemon the admin's are all there are.
+METRICS_CLUSTER = "metrics"
+METRICS_SOCKET = "metrics.sock"
+METRICS_PATH = "/stats/prometheus"
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def render_bootstrap(layout: Layout) -> Resource:
     return {
         "node": {"id": "mlctl", "cluster": "mlctl"},
         "admin": {"address": {"pipe": {"path": str(layout.admin_socket), "mode": 0o600}}},
-        "static_resources": {"clusters": [_admin_cluster(layout)]},
+        "static_resources": {"clusters": [_admin_cluster(layout), _metrics_cluster(layout)]},
         "dynamic_resources": {"lds_config": layout.source("lds"), "cds_config": layout.source("cds")},
         "overload_manager": {
             "resource_monitors": [
@@ -119,6 +123,16 @@ def _admin_cluster(layout: Layout) -> Resource:
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(layout.admin_socket)}}}}
     assignment = {"cluster_name": ADMIN_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]}
     return {"name": ADMIN_CLUSTER, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment}
+
+
+def _metrics_cluster(layout: Layout) -> Resource:
+    sockets = (layout.admin_socket.with_name(METRICS_SOCKET), layout.admin_socket)
+    endpoints = [
+        {"priority": priority, "lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(socket)}}}}]}
+        for priority, socket in enumerate(sockets)
+    ]
+    assignment = {"cluster_name": METRICS_CLUSTER, "endpoints": endpoints}
+    return {"name": METRICS_CLUSTER, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment}
 
 
 def render_file(resources: Sequence[Resource]) -> tuple[str, str]:

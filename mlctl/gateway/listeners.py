@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from mlctl.gateway.access import access_filters
 from mlctl.gateway.envoy import (
-    ADMIN_CLUSTER,
     CREDENTIAL_HEADER,
     METADATA,
+    METRICS_CLUSTER,
+    METRICS_PATH,
     PRIVATE,
     PUBLIC,
     TYPES,
@@ -42,10 +43,25 @@ def _chain(manager: Resource) -> Resource:
 
 
 def _metrics_listener(port: int) -> Resource:
-    """Render the listener for Prometheus: one path of the admin's, on loopback, and nothing else."""
+    """Render the listener for Prometheus: one path on loopback, and nothing else.
+
+    The daemon answers; when it does not, the admin does, for Envoy alone.
+    """
+    other = "envoy.retry_priorities.previous_priorities"
+    kind = f"{TYPES}/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
     route = {
         "match": {"path": "/metrics"},
-        "route": {"cluster": ADMIN_CLUSTER, "prefix_rewrite": "/stats/prometheus"},
+        "route": {
+            "cluster": METRICS_CLUSTER,
+            "prefix_rewrite": METRICS_PATH,
+            "timeout": "10s",
+            "retry_policy": {
+                "retry_on": "connect-failure,reset,gateway-error",
+                "num_retries": 1,
+                "per_try_timeout": "5s",
+                "retry_priority": {"name": other, "typed_config": {"@type": kind, "update_frequency": 1}},
+            },
+        },
     }
     host = {"name": "metrics", "domains": ["*"], "routes": [route]}
     return {
@@ -56,7 +72,8 @@ def _metrics_listener(port: int) -> Resource:
             _chain(
                 {
                     "stat_prefix": "metrics",
-                    "route_config": {"name": "metrics", "virtual_hosts": [host]},
+                    # An Envoy that was started by an older mlctl does not know the cluster yet.
+                    "route_config": {"name": "metrics", "virtual_hosts": [host], "validate_clusters": False},
                     "http_filters": [_router_filter()],
                 }
             )

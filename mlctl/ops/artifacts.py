@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +13,7 @@ from typing import Any
 
 from mlctl import leases
 from mlctl.ops.session import Session
-from mlctl.registry import artifacts, assets, deployments, endpoints
+from mlctl.registry import artifacts, assets, batch_deployments, deployments, endpoints, jobs
 from mlctl.registry.artifacts import StoredCopy
 from mlctl.runtimes import environments
 from mlctl.runtimes.environments import BuiltEnvironment
@@ -79,9 +81,21 @@ def prune(session: Session, *, older_than_s: float, is_dry_run: bool = False) ->
 
 def _list_unused_environments(session: Session, border: float) -> tuple[BuiltEnvironment, ...]:
     used = {Path(plan["python"]).parents[1] for _, plan in _list_plans(session) if "python" in plan}
+    used |= {python.parents[1] for python in _list_pythons_of_jobs(session)}
     built = environments.list_built(session.settings.home)
     unused = (found for found in built if found.path not in used and found.used_at <= border)
     return tuple(found for found in unused if not leases.is_held(found.path))
+
+
+def _list_pythons_of_jobs(session: Session) -> Iterator[Path]:
+    """Yield the interpreters of jobs that run, or may be gone on with: their deployments may have others by now."""
+    from mlctl.batch.launch import find_folder
+    from mlctl.batch.order import read_order
+
+    for row in jobs.list_jobs(session.store):
+        if row.kind == "batch" and row.state != "Completed":
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                yield Path(read_order(find_folder(session.settings.home, row.name).order).python)
 
 
 def _list_plans(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -90,6 +104,8 @@ def _list_plans(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for row in deployments.list_deployments(session.store, endpoint.name):
             for generation in deployments.list_generations(session.store, endpoint.name, row.name).values():
                 yield f"{endpoint.name}/{row.name}", generation.plan
+    for row in batch_deployments.list_deployments(session.store):
+        yield f"{row.endpoint}/{row.name}", row.plan
 
 
 def _collect_uses(session: Session) -> dict[str, list[str]]:
@@ -107,24 +123,25 @@ def _collect_uses(session: Session) -> dict[str, list[str]]:
 
 def _list_assets(session: Session) -> Iterator[tuple[str, str]]:
     for asset in assets.list_all_assets(session.store):
-        if asset.artifact:
-            yield asset.artifact, f"{asset.kind} {asset.name}:{asset.version}"
+        held = [asset.artifact] if asset.artifact and asset.kind != "data" else []
+        if asset.kind == "component":
+            held = _HASH.findall(json.dumps(asset.spec))
+        for digest in held:
+            yield digest, f"{asset.kind} {asset.name}:{asset.version}"
 
 
 def _list_generations(session: Session) -> Iterator[tuple[str, str]]:
     """Read every hash that a plan holds, whatever it stands for."""
-    import json
-
     for name, plan in _list_plans(session):
         for digest in _HASH.findall(json.dumps(plan)):
             yield digest, f"deployment {name}"
 
 
 def _list_mounts(session: Session) -> Iterator[tuple[str, str]]:
-    root = session.settings.mounts
-    for path in _links(root):
-        for digest in _HASH.findall(str(path.readlink())):
-            yield digest, f"mount {'/'.join(path.relative_to(root).parts[:2])}"
+    for root in (session.settings.mounts, session.settings.batch_mounts):
+        for path in _links(root):
+            for digest in _HASH.findall(str(path.readlink())):
+                yield digest, f"mount {'/'.join(path.relative_to(root).parts[:2])}"
 
 
 def _links(folder: Path) -> Iterator[Path]:

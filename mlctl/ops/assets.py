@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.errors import BackendUnavailable, InvalidInput, NotFound
+from mlctl.ops.batch_documents import data_document
 from mlctl.ops.documents import Document, asset_document, creation_context
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, assets
@@ -248,13 +249,15 @@ def _refuse_other_content(kind: str, asset: Asset, base: Mapping[str, Any], chan
 
 
 def _check(kind: str, document: Mapping[str, Any]) -> Document:
+    from mlctl.entities.data import Data
     from mlctl.entities.document import make_document
     from mlctl.entities.environment import Environment
     from mlctl.entities.model import Model
+    from mlctl.entities.parts import Entity
     from mlctl.ops.loading import parse_checked
 
-    model_class = Model if kind == "model" else Environment
-    return parse_checked(make_document(dict(document)), model_class).to_document()
+    classes: dict[str, type[Entity]] = {"model": Model, "environment": Environment, "data": Data}
+    return parse_checked(make_document(dict(document)), classes[kind]).to_document()
 
 
 def download(session: Session, name: str, version: str, folder: Path) -> Path:
@@ -341,6 +344,8 @@ def _missing(session: Session, kind: str, name: str, what: str | None) -> NotFou
 
 
 def _document(session: Session, asset: Asset) -> Document:
+    if asset.kind == "data":
+        return data_document(asset, session.resource_group)
     document = asset_document(asset, session.resource_group)
     if asset.kind == "environment":
         # What is stored of an environment is its build folder; Azure shows no path of it.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from mlctl.errors import MlctlError
-from mlctl.registry import deployments, endpoints
+from mlctl.registry import batch_deployments, batch_endpoints, deployments, endpoints, jobs
 from mlctl.registry.store import Store
 from mlctl.settings import load_settings
 
@@ -24,6 +24,21 @@ def list_deployments(endpoint: str | None) -> list[str]:
         return sorted({row.name for owner in owners for row in deployments.list_deployments(store, owner)})
 
     return _read(read)
+
+
+def list_batch_endpoints() -> list[str]:
+    """Return the names of all batch endpoints."""
+    return _read(lambda store: [row.name for row in batch_endpoints.list_endpoints(store)])
+
+
+def list_batch_deployments(endpoint: str | None) -> list[str]:
+    """Return the names of a batch endpoint's deployments, or of all."""
+    return _read(lambda store: sorted({row.name for row in batch_deployments.list_deployments(store, endpoint)}))
+
+
+def list_jobs() -> list[str]:
+    """Return the names of all jobs, the newest first."""
+    return _read(lambda store: [row.name for row in jobs.list_jobs(store)])
 
 
 def _read(read: Callable[[Store], list[str]]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.entities.micro_batching import find_doubt
+from mlctl.entities.server_variables import find_idle_workers
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, Frame, InvalidInput, MlctlError, NotFound, Problem, UserCodeFailed
 from mlctl.ops import daemon, endpoints, waiting
@@ -145,8 +146,9 @@ def update(
 
 
 def _tell_doubt(session: Session, spec: Mapping[str, Any]) -> None:
-    if doubt := find_doubt(spec):
-        session.on_notice(doubt)
+    for doubt in (find_doubt(spec), find_idle_workers(spec)):
+        if doubt:
+            session.on_notice(doubt)
 
 
 def _tell_nobody(_: str) -> None:
@@ -199,12 +201,13 @@ def _name_target(file: Path | None, name: str | None, endpoint: str | None) -> t
 
 def show(session: Session, *, endpoint: str, name: str) -> DeploymentResult:
     """Return a deployment. InvalidInput when there is none: az ends with 1 here, not with 3."""
-    row = _find(session, endpoint, name)
+    row = find_row(session, endpoint, name)
     daemon.warn_if_stopped(session)
     return _result(session, row)
 
 
-def _find(session: Session, endpoint: str, name: str) -> DeploymentRow:
+def find_row(session: Session, endpoint: str, name: str) -> DeploymentRow:
+    """Return a deployment's row. InvalidInput when there is none, for commands that end with 1 then, as az does."""
     try:
         return deployments.get_deployment(session.store, endpoint_rows.get_endpoint(session.store, endpoint).name, name)
     except NotFound as error:
@@ -272,7 +275,7 @@ def get_logs(session: Session, *, endpoint: str, name: str, lines: int, containe
         raise InvalidInput(
             f'--container: "{container}" is not a container', hint="inference-server, storage-initializer"
         )
-    row = _find(session, endpoint, name)
+    row = find_row(session, endpoint, name)
     if container == "storage-initializer":
         return "Models and code are linked into place, nothing is downloaded."
     newest = find_log(session, row)

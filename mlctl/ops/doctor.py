@@ -24,7 +24,7 @@ from mlctl.ops.documents import summarise_error
 from mlctl.ops.resolving import show_size
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, credentials, deployments, endpoints, replicas
-from mlctl.runtimes.processes import ProcessId, find_labelled, is_running, kill_session, read_arguments
+from mlctl.runtimes.processes import ProcessId, find_spawned, is_running, kill_session, read_arguments
 from mlctl.settings import choose_run_dir, registry_label
 
 KEY_AGE_WARNING_DAYS = 90
@@ -295,7 +295,7 @@ def _answers(path: Path) -> bool:
 
 def _list_orphans(session: Session) -> Iterator[Stray]:
     # Processes first: a replica is written down before it is started.
-    found = find_labelled("mlctl.scoring", registry_label(session.settings.home))
+    found = find_spawned("mlctl.scoring", registry_label(session.settings.home))
     known = {row.id for row in replicas.list_replicas(session.store)}
     for process in found:
         words = read_arguments(process.pid)

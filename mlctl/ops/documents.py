@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from mlctl.entities.references import COLLECTIONS
 from mlctl.entities.stored import read_map
 from mlctl.ops.session import SUBSCRIPTION, Session
 from mlctl.registry.assets import Asset
@@ -34,7 +35,8 @@ def workspace_id(workspace: str, resource_group: str) -> str:
 
 def asset_id(kind: str, workspace: str, resource_group: str, name: str, version: str) -> str:
     """Return the id of a model's or environment's version, as deployments show it."""
-    return f"azureml:{workspace_id(workspace, resource_group)}/{kind}s/{name}/versions/{version}"
+    collection = COLLECTIONS.get(kind, f"{kind}s")
+    return f"azureml:{workspace_id(workspace, resource_group)}/{collection}/{name}/versions/{version}"
 
 
 def endpoint_id(endpoint: EndpointRow) -> str:
@@ -68,7 +70,7 @@ def endpoint_document(
     traffic, mirror = read_map(spec, "traffic"), read_map(spec, "mirror_traffic")
     if fills_zeros:
         traffic |= {name: 0 for name in deployments if name not in traffic and name not in mirror}
-    return _without_nulls(
+    return without_nulls(
         {
             **spec,
             "id": endpoint_id(endpoint),
@@ -77,8 +79,8 @@ def endpoint_document(
             "provisioning_state": endpoint.state,
             "properties": {
                 "createdBy": endpoint.created_by,
-                "createdAt": _utc(endpoint.created_at),
-                "lastModifiedAt": _utc(endpoint.modified_at),
+                "createdAt": show_utc(endpoint.created_at),
+                "lastModifiedAt": show_utc(endpoint.modified_at),
                 "azureml.onlineendpointid": endpoint_id(endpoint).lower(),
                 **read_map(spec, "properties"),
             },
@@ -111,7 +113,7 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
     """Return a deployment as `show`, `create` and `update` print it."""
     spec, plan = deployment.spec, deployment.plan
     code = {**read_map(spec, "code_configuration"), "code": CODE_ID.format(**plan["code"])} if "code" in plan else None
-    return _without_nulls(
+    return without_nulls(
         {
             **spec,
             "code_configuration": code,
@@ -121,7 +123,7 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
             "tags": read_map(spec, "tags"),
             "model": _asset_text("model", plan.get("model"), endpoint) or spec.get("model"),
             "environment": _asset_text("environment", plan.get("environment"), endpoint) or spec.get("environment"),
-            "properties": _describe_interpreter(read_map(spec, "properties"), plan) | _describe_error(deployment),
+            "properties": describe_interpreter(read_map(spec, "properties"), plan) | _describe_error(deployment),
             "provisioning_state": deployment.state,
             "creation_context": creation_context(
                 deployment.created_at, deployment.created_by, deployment.modified_at, deployment.modified_by
@@ -131,7 +133,7 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
     )
 
 
-def _describe_interpreter(properties: Mapping[str, Any], plan: Mapping[str, Any]) -> Document:
+def describe_interpreter(properties: Mapping[str, Any], plan: Mapping[str, Any]) -> Document:
     """Return a deployment's properties with what its replicas run in, and how that differs from what was asked for."""
     kept = {key: value for key, value in properties.items() if key not in _FOUND_OUT}
     drift: Sequence[str] = plan.get("drift") or ()
@@ -174,7 +176,7 @@ def asset_document(asset: Asset, resource_group: str) -> Document:
     """Return a model's or environment's version as `show` and `create` print it."""
     identifier = asset_id(asset.kind, asset.workspace, resource_group, asset.name, asset.version)
     path = {"path": f"{identifier}/path"} if asset.artifact else {}
-    return _without_nulls(
+    return without_nulls(
         {
             **asset.spec,
             **path,
@@ -194,10 +196,10 @@ def asset_document(asset: Asset, resource_group: str) -> Document:
 def creation_context(created_at: float, created_by: str, modified_at: float, modified_by: str) -> Document:
     """Return who made and who last changed something, and when."""
     return {
-        "created_at": _utc(created_at),
+        "created_at": show_utc(created_at),
         "created_by": created_by,
         "created_by_type": "User",
-        "last_modified_at": _utc(modified_at),
+        "last_modified_at": show_utc(modified_at),
         "last_modified_by": modified_by,
         "last_modified_by_type": "User",
     }
@@ -209,9 +211,11 @@ def _asset_text(kind: str, asset: Mapping[str, Any] | None, endpoint: EndpointRo
     return asset_id(kind, asset["workspace"], endpoint.resource_group, asset["name"], asset["version"])
 
 
-def _utc(at: float) -> str:
+def show_utc(at: float) -> str:
+    """Render a time as az does."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1_000_000):06d}+00:00"
 
 
-def _without_nulls(document: Mapping[str, Any]) -> Document:
+def without_nulls(document: Mapping[str, Any]) -> Document:
+    """Leave out what is null, as az does."""
     return {key: value for key, value in document.items() if value is not None}

@@ -24,6 +24,8 @@ from mlctl.runtimes import environments
 from mlctl.runtimes.environments import Interpreter, Recipe
 
 MAX_NESTING = 10
+# Packages that are there in place of others, under the same module names.
+_VARIANTS = {"mlflow-skinny": "mlflow", "onnxruntime-gpu": "onnxruntime"}
 _PATH_OPTIONS = ("--constraint", "--find-links")
 
 
@@ -172,15 +174,20 @@ def _make_absolute(text: str, folder: Path) -> str:
     return f"{(folder / path.strip()).resolve()}{bracket}{extras}"
 
 
-def ensure(session: Session, source: Source) -> Interpreter:
-    """Return the interpreter for an environment; builds one when there is none. EnvironmentFailed: it cannot be."""
+def ensure(session: Session, source: Source, *, needs: Sequence[str] = ()) -> Interpreter:
+    """Return the interpreter for an environment; builds one when there is none. EnvironmentFailed: it cannot be.
+
+    needs: packages that it shall have beside those it names.
+    """
     conda = source.spec.get("conda_file")
     if not isinstance(conda, Mapping):
         return environments.own_interpreter(_describe_image(source.spec))
     found = _parse(source, cast("Mapping[str, Any]", conda))
+    named = {read_name(entry.text) for entry in found.requirements}
+    named |= {_VARIANTS[name] for name in named & _VARIANTS.keys()}
     recipe = Recipe(
         found.python,
-        tuple(entry.text for entry in found.requirements),
+        (*(entry.text for entry in found.requirements), *(name for name in needs if name not in named)),
         tuple(entry.text for entry in found.options),
     )
 

@@ -9,11 +9,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlctl.entities.batch_deployment import ModelBatchDeployment, normalize, with_settings
+from mlctl.entities.batch_endpoint import BatchEndpoint
 from mlctl.entities.document import Document, make_document, refuse_document
 from mlctl.entities.endpoint import OnlineEndpoint
 from mlctl.entities.generic_update import apply_generic_update
 from mlctl.entities.kinds import (
     MANAGED_DEPLOYMENT,
+    batch_deployment_class,
+    batch_endpoint_class,
     deployment_class,
     endpoint_class,
     find_kind_of_class,
@@ -28,6 +32,7 @@ from mlctl.entities.parts import Entity
 from mlctl.entities.schemas import check_against_schema
 from mlctl.entities.yaml_file import load_document
 from mlctl.errors import InvalidInput, Problem
+from mlctl.registry.batch_deployments import BatchDeploymentRow
 from mlctl.registry.deployments import DeploymentRow
 
 Operation = tuple[str, Sequence[str]]
@@ -112,9 +117,14 @@ def _refuse_other_family(document: Document, model_class: type[Entity]) -> None:
     other = find_other_family(document.data, kind.family)
     if other is not None:
         article = "an" if other[0] in "aeiou" else "a"
+        create = f"mlctl {other} create -f {document.file}"
+        hint = (
+            create
+            if other != "component"
+            else f"a batch deployment of type pipeline names it: component: {document.file}"
+        )
         raise InvalidInput(
-            f"{document.file} describes {article} {other}, no {kind.family}; nothing was changed",
-            hint=f"mlctl {other} create -f {document.file}",
+            f"{document.file} describes {article} {other}, no {kind.family}; nothing was changed", hint=hint
         )
 
 
@@ -209,9 +219,82 @@ def _generic_update(
     return apply_generic_update(dict(base), flat, force_string=forces_text, model_class=model_class)
 
 
-def read_names(file: Path) -> dict[str, str]:
+def load_batch_endpoint(
+    file: Path | None, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}
+) -> BatchEndpoint:
+    """Load a batch endpoint."""
+    return load(file, batch_endpoint_class, overrides=overrides, options=options)
+
+
+def update_batch_endpoint(
+    base: Mapping[str, Any], operations: Sequence[Operation], *, forces_text: bool
+) -> dict[str, Any]:
+    """Return a batch endpoint's document after Azure CLI's generic update, checked anew."""
+    changed = _generic_update(base, operations, forces_text, BatchEndpoint)
+    return parse_checked(make_document(changed), BatchEndpoint).to_document()
+
+
+def load_batch_deployment(
+    file: Path, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}, find_more: FindMore | None = None
+) -> Loaded:
+    """Load a batch deployment, in one form whatever the file's. find_more: see `load`."""
+    entity = load(file, batch_deployment_class, overrides=overrides, options=options, find_more=find_more)
+    given = frozenset(entity.model_fields_set)
+    return Loaded(normalize(entity), file.absolute().parent, given, given, file)
+
+
+def update_batch_deployment(
+    row: BatchDeploymentRow,
+    file: Path | None,
+    operations: Sequence[Operation],
+    *,
+    forces_text: bool,
+    notice: Callable[[str], None],
+    find_more: FindMore | None = None,
+) -> Loaded:
+    """Return a batch deployment's next document: a whole file replaces it, a partial one is merged, then `--set`."""
+    document = read_document(file)
+    _refuse_other_family(document, batch_deployment_class(document.data))
+    more = find_more(document) if find_more is not None else ()
+    kind = find_kind_of_class(batch_deployment_class(document.data))
+    is_whole = file is not None and kind is not None and is_complete(document.data, kind)
+    from_file = frozenset(document.data) - {"$schema"}
+    base = {} if is_whole else _choose_base(row, document)
+    merged = {**merge_top_level(base, document.data), "name": row.name, "endpoint_name": row.endpoint}
+    if base.get("settings") and isinstance(document.data.get("settings"), dict):
+        merged["settings"] = {**base["settings"], **document.data["settings"]}
+    document = document.replace_data(merged)
+    if more:
+        _refuse_all(document, check_document(document, batch_deployment_class(merged)), more)
+    spec = normalize(parse_checked(document, batch_deployment_class(merged)))
+    if operations:
+        flat = [(verb, [_strip_settings(row, token) for token in tokens]) for verb, tokens in operations]
+        changed = _generic_update(spec, flat, forces_text, batch_deployment_class(spec))
+        spec = normalize(parse_checked(make_document(changed), batch_deployment_class(changed)))
+    if file is not None and not is_whole:
+        notice(
+            f"{file} is no whole deployment: its fields were merged into {row.name} ({', '.join(sorted(from_file))})"
+        )
+    differing = frozenset(key for key in {*spec, *row.spec} if spec.get(key) != row.spec.get(key))
+    return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing, file)
+
+
+def _choose_base(row: BatchDeploymentRow, document: Document) -> dict[str, Any]:
+    """Return what a partial document is merged into, in the document's own form."""
+    has_settings = batch_deployment_class(document.data) is ModelBatchDeployment
+    return with_settings(row.spec) if has_settings and not row.is_pipeline else dict(row.spec)
+
+
+def _strip_settings(row: BatchDeploymentRow, token: str) -> str:
+    """Let `--set settings.mini_batch_size=5` mean what it does in a file: what is kept has no such block."""
+    return token if row.is_pipeline else token.removeprefix("settings.")
+
+
+def read_names(
+    file: Path, choose_class: Callable[[Mapping[str, Any]], type[Entity]] = deployment_class
+) -> dict[str, str]:
     """Return the name and endpoint_name that a file gives, as far as it does."""
     document = read_document(file)
-    _refuse_other_family(document, deployment_class(document.data))
+    _refuse_other_family(document, choose_class(document.data))
     data = document.data
     return {key: data[key] for key in ("name", "endpoint_name") if isinstance(data.get(key), str)}

@@ -7,55 +7,90 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from mlctl.entities.document import Document
+from mlctl.entities.extensions import REQUEST_SCHEMA
 from mlctl.entities.names import find_name_fault
 from mlctl.entities.references import parse_reference
+from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput, NotFound, Problem
 from mlctl.ops import environments
 from mlctl.ops.documents import CODE_ID_PATTERN
+from mlctl.ops.environments import Source
 from mlctl.ops.loading import Loaded
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, assets, endpoints
 from mlctl.registry.artifacts import Artifact
 from mlctl.registry.assets import Asset
-from mlctl.registry.deployments import DeploymentRow
 from mlctl.runtimes import environments as runtime_environments
 from mlctl.runtimes.environments import Interpreter, own_interpreter
 from mlctl.runtimes.process import can_isolate_network
 
+if TYPE_CHECKING:
+    from mlctl.ops.no_code import Files, Served
+
 Plan = dict[str, Any]
 # What is wrong, and what to do about it.
 Fault = tuple[str, str]
+
+
+class Base(Protocol):
+    """What a deployment was before an update: online and batch ones alike."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The document."""
+        ...
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What it was resolved to."""
+        ...
+
+
 REMOTE = ("azureml://", "http://", "https://", "wasbs://", "abfss://", "runs:/")
 
 
-def resolve(session: Session, loaded: Loaded, *, checks_script: bool = True, base: DeploymentRow | None = None) -> Plan:
-    """Copy in what the document points to and return the plan; parts that the command did not bring keep `base`'s."""
+def resolve(
+    session: Session,
+    loaded: Loaded,
+    *,
+    checks_script: bool = True,
+    base: Base | None = None,
+    needs: Sequence[str] = (),
+) -> Plan:
+    """Copy in what the document points to and return the plan; parts that the command did not bring keep `base`'s.
+
+    needs: packages that the environment shall have beside those it names.
+    """
     kept: Mapping[str, Any] = base.plan if base else {}
     spec = loaded.spec
     _refuse_open_network(session, spec)
     code = spec.get("code_configuration")
-    if not code:
-        raise InvalidInput(
-            f"deployment {spec['name']} has no code_configuration: without a scoring script it cannot be served yet",
-            hint="add code_configuration: {code: ./src, scoring_script: score.py}",
-        )
     # First all that can go wrong without having changed anything: the environment takes longest.
-    folder = _find_code(session, loaded, checks_script, base)
+    folder = _find_code(session, loaded, checks_script, base) if code else None
     _check_model(session, loaded)
-    environment = _Environment(session, loaded, base)
+    served = None if code else _choose_served(session, loaded, base)
+    _check_schema(loaded, base)
+    packages = served.packages if served else ()
+    environment = ResolvedEnvironment(
+        session, loaded, base, (*needs, *packages), served.default.source if served else None
+    )
     plan = {
         "python": str(environment.interpreter.python),
         "python_version": environment.interpreter.version,
-        "entry_script": code["scoring_script"],
-        "code": _keep_code(session, folder),
+        **({"entry_script": code["scoring_script"], "code": keep_code(session, folder)} if code and folder else {}),
+        **({"no_code": str(served.choice), "entry_script": ""} if served else {}),
         "model": _resolve_model(session, loaded) if base is None or loaded.brings("model") else kept.get("model"),
         "environment": environment.register(),
+        **_resolve_schema(session, loaded, base),
     }
+    if served and plan.get("no_code") != kept.get("no_code"):
+        session.on_notice(served.describe(spec["name"], has_environment=environment.is_given))
     drift = environment.interpreter.drift
     if drift:
         plan["drift"] = list(drift)
@@ -84,7 +119,7 @@ def _tell(session: Session, plan: Plan, interpreter: Interpreter) -> None:
         else ""
     )
     session.watcher.step("environment", f"{name}{_describe(interpreter)}")
-    for kind, part in (("model", model), ("code", plan["code"])):
+    for kind, part in (("model", model), ("code", plan.get("code"))):
         stored = artifacts.find_artifact(session.store, session.settings.artifacts, part["hash"]) if part else None
         if part and stored:
             name = f"{part['name']}:{part['version']}" if kind == "model" and len(part["name"]) < 32 else stored.name
@@ -109,7 +144,7 @@ def show_size(size_bytes: int) -> str:
     return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
 
 
-def _find_code(session: Session, loaded: Loaded, checks_script: bool, base: DeploymentRow | None) -> Artifact | Path:
+def _find_code(session: Session, loaded: Loaded, checks_script: bool, base: Base | None) -> Artifact | Path:
     """Return the code: stored already, or the folder that is to be copied."""
     code = loaded.spec["code_configuration"]
     stored = _stored_code(session, loaded, base)
@@ -121,13 +156,14 @@ def _find_code(session: Session, loaded: Loaded, checks_script: bool, base: Depl
     return stored or folder
 
 
-def _keep_code(session: Session, code: Artifact | Path) -> Plan:
+def keep_code(session: Session, code: Artifact | Path) -> Plan:
+    """Copy a folder of code into the registry, unless it is there; return how plans name it."""
     is_stored = isinstance(code, Artifact)
     stored = code if is_stored else artifacts.store_artifact(session.store, session.settings.artifacts, code)
     return {"hash": stored.hash, "name": stored.name}
 
 
-def _stored_code(session: Session, loaded: Loaded, base: DeploymentRow | None) -> Artifact | None:
+def _stored_code(session: Session, loaded: Loaded, base: Base | None) -> Artifact | None:
     """Return the copy that is meant: named by the hash that `show` prints, or kept because no file brought another."""
     code = loaded.spec["code_configuration"]["code"]
     named = CODE_ID_PATTERN.fullmatch(code)
@@ -135,12 +171,75 @@ def _stored_code(session: Session, loaded: Loaded, base: DeploymentRow | None) -
         return artifacts.find_artifact(session.store, session.settings.artifacts, named["hash"])
     if base is None or "code_configuration" in loaded.from_file:
         return None
-    is_same = base.spec["code_configuration"]["code"] == code
+    # A deployment without a script has none.
+    is_same = read_map(base.spec, "code_configuration").get("code") == code
     return (
         artifacts.find_artifact(session.store, session.settings.artifacts, base.plan["code"]["hash"])
         if is_same
         else None
     )
+
+
+def _choose_served(session: Session, loaded: Loaded, base: Base | None) -> Served:
+    """Choose what serves the model of a deployment without a scoring script."""
+    from mlctl.ops.no_code import choose_served, refuse_own_container
+
+    environment = loaded.spec.get("environment")
+    if isinstance(environment, str) and not is_azures_own(session, environment):
+        environment = find_asset(session, "environment", environment).spec
+    if isinstance(environment, Mapping):
+        refuse_own_container(loaded.spec["name"], cast("Mapping[str, Any]", environment))
+    return choose_served(loaded.spec["name"], _list_model_files(session, loaded, base))
+
+
+def _list_model_files(session: Session, loaded: Loaded, base: Base | None) -> Files | None:
+    from mlctl.ops.no_code import Files, list_files
+
+    model: Any = loaded.spec.get("model")
+    if model is None:
+        return None
+    if isinstance(model, dict) and (base is None or loaded.brings("model")):
+        inline = cast("Plan", model)
+        path = _local_path(loaded, inline["path"], "model.path")
+        return Files(path.parent, list_files(path), str(inline["type"]))
+    if isinstance(model, str):
+        asset = find_asset(session, "model", model)
+        digest, kind = asset.artifact or "", str(asset.spec.get("type"))
+    else:
+        digest, kind = base.plan["model"]["hash"] if base else "", str(cast("Plan", model)["type"])
+    stored = artifacts.find_artifact(session.store, session.settings.artifacts, digest)
+    return Files(stored.path, list_files(stored.path / stored.name), kind) if stored else None
+
+
+def _check_schema(loaded: Loaded, base: Base | None) -> None:
+    """Refuse a request schema before anything is built."""
+    if (text := _brings_schema(loaded, base)) is not None:
+        from mlctl.ops.request_schemas import check_schema
+
+        check_schema(text, loaded.folder)
+
+
+def _resolve_schema(session: Session, loaded: Loaded, base: Base | None) -> Plan:
+    text = read_map(loaded.spec, "properties").get(REQUEST_SCHEMA)
+    if text is None:
+        return {}
+    if _brings_schema(loaded, base) is None:
+        return {"request_schema": base.plan["request_schema"]} if base else {}
+    from mlctl.ops.request_schemas import keep_schema
+
+    return {"request_schema": keep_schema(session, text, loaded.folder)}
+
+
+def _brings_schema(loaded: Loaded, base: Base | None) -> str | None:
+    """Return the request schema that the command names; None without one, or when the deployment has it already."""
+    text = read_map(loaded.spec, "properties").get(REQUEST_SCHEMA)
+    is_kept = (
+        base is not None
+        and "properties" not in loaded.from_file
+        and read_map(base.spec, "properties").get(REQUEST_SCHEMA) == text
+        and "request_schema" in base.plan
+    )
+    return None if is_kept else text
 
 
 def _check_script(folder: Path, script: str) -> None:
@@ -185,7 +284,16 @@ def find_missing(
         found.append((place, _find_path_fault(folder, _text_at(data, place))))
     if checks_script:
         found.append((("code_configuration", "scoring_script"), _find_script_fault(folder, data)))
-    return [document.problem(place, *fault) for place, fault in found if fault is not None]
+    problems = [document.problem(place, *fault) for place, fault in found if fault is not None]
+    return [*problems, *_find_schema_problems(document, folder)]
+
+
+def _find_schema_problems(document: Document, folder: Path) -> list[Problem]:
+    if REQUEST_SCHEMA not in read_map(document.data, "properties"):
+        return []
+    from mlctl.ops.request_schemas import find_schema_problems
+
+    return find_schema_problems(document, folder)
 
 
 def _find_endpoint_fault(session: Session, name: Any) -> Fault | None:
@@ -263,18 +371,30 @@ def _resolve_model(session: Session, loaded: Loaded) -> Plan | None:
     return {"workspace": asset.workspace, "name": asset.name, "version": asset.version, "hash": stored.hash}
 
 
-class _Environment:
+class ResolvedEnvironment:
     """A deployment's environment on its way to the plan: found and built, then registered."""
 
-    def __init__(self, session: Session, loaded: Loaded, base: DeploymentRow | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        loaded: Loaded,
+        base: Base | None = None,
+        needs: Sequence[str] = (),
+        default: Source | None = None,
+    ) -> None:
         self._session = session
+        self._needs = needs
+        self._default = default
         self._kept: Plan | None = None
         self._asset: Asset | None = None
         self._spec: dict[str, Any] | None = None
         self.label = "the deployment's environment"
+        self.is_given = loaded.spec.get("environment") is not None
         is_kept = base is not None and not loaded.brings("environment")
         self._kept = base.plan.get("environment") if base and is_kept else None
-        known = _find_interpreter(base.plan) if base and is_kept else None
+        # What a model without a script runs in may depend on the model.
+        is_settled = is_kept and not (default is not None and loaded.brings("model"))
+        known = _find_interpreter(base.plan) if base and is_settled else None
         self.interpreter = known or self._ensure(loaded)
 
     def _ensure(self, loaded: Loaded) -> Interpreter:
@@ -284,17 +404,32 @@ class _Environment:
         elif isinstance(given, str):
             if is_azures_own(self._session, given):
                 self.label = given
-                return own_interpreter("it is one of Azure's own environments, whose packages are not known here")
+                unknown = "it is one of Azure's own environments, whose packages are not known here"
+                self.is_given = self._default is None
+                return self._ensure_default(unknown) if self._default else own_interpreter(unknown)
             self._asset = find_asset(self._session, "environment", given)
         elif given is not None:
             source = environments.read_inline(given, loaded.folder, loaded.file)
             self._spec, self.label = source.spec, source.label
-            return environments.ensure(self._session, source)
+            return self._build(source)
         if self._asset is None:
-            return own_interpreter()
+            return self._ensure_default() if self._default else own_interpreter()
         source = environments.read_registered(self._asset)
         self.label = source.label
-        return environments.ensure(self._session, source)
+        return self._build(source)
+
+    def _build(self, source: Source) -> Interpreter:
+        """Build an environment; where its packages are not known, those that a model without a script needs."""
+        if self._default is None or isinstance(source.spec.get("conda_file"), Mapping):
+            return environments.ensure(self._session, source, needs=self._needs)
+        self.is_given = False
+        image = environments.ensure(self._session, source)
+        return self._ensure_default(*image.drift)
+
+    def _ensure_default(self, *drift: str) -> Interpreter:
+        assert self._default is not None
+        interpreter = environments.ensure(self._session, self._default)
+        return replace(interpreter, drift=(*drift, *interpreter.drift))
 
     def register(self) -> Plan | None:
         """Register an inline environment; return how the plan names it, None without one."""
@@ -371,12 +506,17 @@ def _missing(session: Session, kind: str, text: str, name: str) -> NotFound:
 
 
 def _local_path(loaded: Loaded, text: str, field: str) -> Path:
+    return find_local(loaded.folder, text, field)
+
+
+def find_local(folder: Path, text: str, field: str) -> Path:
+    """Return the path that a field names; InvalidInput when it is not on this machine. folder: where it starts."""
     if text.startswith(REMOTE):
         raise InvalidInput(
             f"{field}: {text} is not on this machine, and mlctl does not fetch it",
             hint=f"download it and give the path: {field}: ./folder",
         )
-    path = (loaded.folder / text.removeprefix("file://")).resolve()
+    path = (folder / text.removeprefix("file://")).resolve()
     if not _is_there(path):
         raise InvalidInput(
             f"{field}: {path} does not exist", hint=f"paths start from the file's folder: ls {path.parent}"

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlctl import unix_http
+from mlctl.entities.server_variables import count_workers
 from mlctl.entities.stored import read_map
 from mlctl.errors import Frame, InvalidInput, MlctlError, Problem, TimedOut, UserCodeFailed
 from mlctl.ops.session import Session, Watcher
+from mlctl.planning.workers import name_socket
 from mlctl.runtimes import mounts, reports
 from mlctl.runtimes.base import ReplicaHandle, ReplicaOrder
 from mlctl.runtimes.orders import make_order
@@ -157,7 +159,7 @@ class _Trial:
             plan,
             mount,
             replica=self._id,
-            socket=self._run_dir / f"{self._id}.sock",
+            socket=self._run_dir / name_socket(self._id, count_workers(self._loaded.spec)),
             log_file=self._session.settings.logs / ".trials" / f"{self._id}.log",
             failure_file=self._run_dir / f"{self._id}.failure.json",
             # Collectors of the script shall find what they need; what they collect goes with the mount.
@@ -179,7 +181,7 @@ class _Trial:
     @staticmethod
     def _is_ready(order: ReplicaOrder) -> bool:
         try:
-            return unix_http.request(str(order.socket), "GET", "/", timeout_s=2.0).status == 200
+            return all(unix_http.request(str(path), "GET", "/", timeout_s=2.0).status == 200 for path in order.sockets)
         except (OSError, unix_http.HTTPException):
             return False
 
@@ -226,8 +228,8 @@ class _Trial:
         if self._handle is not None:
             self._runtime.kill(self._handle)
         mounts.remove_mounts(self._session.settings, ".trials", self._id)
-        for suffix in (".sock", ".failure.json", ".collection.json"):
-            (self._run_dir / f"{self._id}{suffix}").unlink(missing_ok=True)
+        for path in self._run_dir.glob(f"{self._id}.*"):
+            path.unlink(missing_ok=True)
         if self._is_run_dir_mine:
             # Not empty: a daemon that was started meanwhile has it.
             with contextlib.suppress(OSError):

@@ -11,25 +11,27 @@ from mlctl.entities.deployment_settings import ScaleType
 from mlctl.entities.document import Document
 from mlctl.entities.document import Path as DocumentPath
 from mlctl.entities.kinds import (
+    CHOICES,
     KINDS,
+    PIPELINE_BATCH_DEPLOYMENT,
     Kind,
-    deployment_class,
-    endpoint_class,
     find_kind,
     find_kind_of_class,
     is_complete,
     is_conda_file,
 )
+from mlctl.entities.model import ModelType
 from mlctl.entities.parsing import check_document
 from mlctl.entities.values import match_word
 from mlctl.errors import InvalidInput, Problem
+from mlctl.ops.batch_validation import list_batch_problems
 from mlctl.ops.loading import read_document
 
 FAMILIES = {
-    "endpoint": endpoint_class,
-    "online-endpoint": endpoint_class,
-    "deployment": deployment_class,
-    "online-deployment": deployment_class,
+    **CHOICES,
+    "online-endpoint": CHOICES["endpoint"],
+    "online-deployment": CHOICES["deployment"],
+    "batch": CHOICES["batch-endpoint"],
 }
 
 
@@ -57,7 +59,7 @@ def validate(files: Sequence[Path], *, kind: str | None = None, for_azure: bool 
 
 def list_kinds() -> tuple[str, ...]:
     """Name what `kind` may be: a schema, or a family whose fields tell the rest."""
-    return (*(kind.name for kind in KINDS), *FAMILIES)
+    return tuple(dict.fromkeys((*(kind.name for kind in KINDS), *FAMILIES)))
 
 
 def _check_kind(kind: str) -> None:
@@ -77,7 +79,7 @@ def _validate_file(file: Path, kind_name: str | None, for_azure: bool) -> FileRe
     if kind is None:
         hint = "give --kind, or begin with $schema: " + KINDS[2].schema_url
         return FileReport(str(file), None, (document.problem((), "its kind cannot be told from its fields", hint),))
-    is_partial = kind.family == "deployment" and not is_complete(document.data, kind)
+    is_partial = kind.family in ("deployment", "batch-deployment") and not is_complete(document.data, kind)
     checked = _fill_in(document, kind) if is_partial else document
     problems = list(check_document(checked, kind.model_class))
     if for_azure:
@@ -98,6 +100,9 @@ def _find_named(name: str | None, data: Mapping[str, Any]) -> Kind | None:
 def _fill_in(document: Document, kind: Kind) -> Document:
     """Give a document that is meant to be merged what it leaves to the deployment that is there."""
     examples = {"name": "blue", "endpoint_name": "fraud-endpoint", "instance_type": "Standard_DS3_v2"}
+    if kind is PIPELINE_BATCH_DEPLOYMENT:
+        examples |= {"type": "pipeline"}
+        document = document.replace_data({"component": "./component.yml", **document.data})
     missing = {name: examples[name] for name in kind.model_class.list_required() if document.data.get(name) is None}
     return document.replace_data({**missing, **document.data})
 
@@ -125,6 +130,10 @@ def _list_azure_problems(document: Document, kind: Kind, is_partial: bool) -> It
             yield from _check_whole(document, kind)
         yield from _check_collections(document)
         yield from _check_scaling(document, kind)
+        yield from _check_model_alone(document)
+    if kind.family == "batch-deployment" and is_partial:
+        yield from _check_whole(document, kind)
+    yield from list_batch_problems(document, kind)
 
 
 def _check_endpoint(document: Document) -> Iterator[Problem]:
@@ -137,7 +146,8 @@ def _check_endpoint(document: Document) -> Iterator[Problem]:
 def _check_whole(document: Document, kind: Kind) -> Iterator[Problem]:
     needed = [name for name in kind.model_class.list_required() if document.data.get(name) is None]
     names = [name for name in needed if name not in ("name", "endpoint_name")]
-    what = f" ({', '.join(names)} is missing)" if names else " (neither model nor environment)"
+    neither = "neither model nor environment" if kind.family == "deployment" else "nothing that it would run"
+    what = f" ({', '.join(names)} is missing)" if names else f" ({neither})"
     yield document.problem((), f"this is no whole deployment{what}, mlctl merges it", "write all fields, or use --set")
 
 
@@ -160,6 +170,16 @@ def _check_scaling(document: Document, kind: Kind) -> Iterator[Problem]:
     if "cooldown_period" in scaling:
         hint = "leave it out of files that go to Azure"
         yield document.problem(("scale_settings", "cooldown_period"), "unknown field", hint, at_key=True)
+
+
+def _check_model_alone(document: Document) -> Iterator[Problem]:
+    """Tell of models that are served without a script here only. Of registered ones nothing is known."""
+    model, environment = (_map_at(document.data, (name,)) for name in ("model", "environment"))
+    is_custom = match_word(model.get("type", ModelType.CUSTOM_MODEL), (ModelType.CUSTOM_MODEL,)) is not None
+    is_alone = document.data.get("code_configuration") is None and "inference_config" not in environment
+    if model and is_custom and is_alone:
+        hint = "there only mlflow_model and triton_model do without: add code_configuration"
+        yield document.problem(("model",), "a custom_model cannot be served without a scoring script", hint)
 
 
 def _map_at(data: Mapping[str, Any], path: DocumentPath) -> Mapping[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 from mlctl.entities.extensions import LARGEST_BODY_BYTES, MAX_BODY_BYTES
 from mlctl.entities.stored import read_map
 from mlctl.planning.routes import Access, Backend, Credential, EndpointRoutes
+from mlctl.planning.workers import count_at_a_time
 
 DEFAULT_TIMEOUT_MS = 5000
-DEFAULT_CONCURRENCY = 1
 LOCAL_PROPERTY = "mlctl.local"
 
 
@@ -18,15 +18,14 @@ def plan_backend(deployment: str, spec: Mapping[str, Any], sockets: Sequence[str
     """Turn a deployment's document and its ready sockets into a backend.
 
     In flight are at most 2 x max_concurrent_requests_per_instance x instance_count. Source: Azure ML, "too many pending
-    requests" of the troubleshooting article.
+    requests" of the troubleshooting article. Where there are more workers than that allows, their number counts.
     """
     request = read_map(spec, "request_settings")
-    concurrency = request.get("max_concurrent_requests_per_instance") or DEFAULT_CONCURRENCY
     return Backend(
         deployment=deployment,
         sockets=tuple(sockets),
         request_timeout_ms=request.get("request_timeout_ms") or DEFAULT_TIMEOUT_MS,
-        max_requests=2 * concurrency * max(1, spec.get("instance_count") or 1),
+        max_requests=2 * count_at_a_time(spec) * max(1, spec.get("instance_count") or 1),
     )
 
 

@@ -15,7 +15,7 @@ from mlctl.registry.store import Store, read_json
 
 @dataclass(frozen=True)
 class Asset:
-    """A version of a model or an environment. `kind` is `model` or `environment`; `artifact` a content hash."""
+    """A version. kind: model, environment, data or component. artifact: the hash of its content, or of data's facts."""
 
     kind: str
     workspace: str

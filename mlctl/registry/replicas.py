@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from mlctl.planning.workers import list_sockets
 from mlctl.registry.store import Store
 
 
 @dataclass(frozen=True)
 class ReplicaRow:
-    """A replica. `pid` is None between the decision to start it and the start itself."""
+    """A replica. `pid` is None between the decision to start it and the start itself. socket: of its first worker."""
 
     id: str
     endpoint: str
@@ -22,6 +23,11 @@ class ReplicaRow:
     state: str
     started_at: float
     changed_at: float
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """Where it is reached: a socket for each worker."""
+        return list_sockets(self.socket)
 
 
 @dataclass(frozen=True)

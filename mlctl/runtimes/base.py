@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlctl.entities.micro_batching import MicroBatching
+from mlctl.planning.workers import list_sockets
 
 
 @dataclass(frozen=True)
 class ReplicaOrder:
     """Everything needed to start one replica.
 
-    app_root: the code folder; entry_script: path of the script inside it. model_dir: None without a model.
+    app_root: the code folder; entry_script: path of the script inside it, None without one. model_dir: None without a
+    model. no_code: what serves the model then, `LOADER:PATH`. request_schema: what bodies are checked against: off,
+    auto (what the model tells), or a file.
     collection: what the data collector shall keep, None: nothing. micro_batching: how requests are joined, None: never.
-    has_network: False: it must not reach anything, and is reached by its socket alone.
+    has_network: False: it must not reach anything, and is reached by its sockets alone. socket: of its first worker,
+    named as `planning.workers` does. max_concurrent: of each worker.
     """
 
     id: str
@@ -25,7 +29,7 @@ class ReplicaOrder:
     socket: Path
     python: Path
     app_root: Path
-    entry_script: str
+    entry_script: str | None
     model_dir: Path | None
     environment_variables: Mapping[str, str]
     max_concurrent: int
@@ -38,6 +42,13 @@ class ReplicaOrder:
     failure_file: Path
     collection: Mapping[str, Any] | None = None
     micro_batching: MicroBatching | None = None
+    no_code: str | None = None
+    request_schema: str = "off"
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        """Where its workers listen, one each."""
+        return tuple(Path(path) for path in list_sockets(str(self.socket)))
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,9 @@ def write_collection(file: Path, content: Mapping[str, Any]) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
         json.dump(content, writer)
+
+
+def remove_collection(file: Path) -> None:
+    """Remove the file, and those of the replica's workers beside it."""
+    for path in (file, *file.parent.glob(f"{file.name}.*")):
+        path.unlink(missing_ok=True)

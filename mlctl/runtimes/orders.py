@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.entities.micro_batching import read_micro_batching
+from mlctl.entities.server_variables import count_workers
 from mlctl.entities.stored import read_map
+from mlctl.planning.workers import count_at_a_time
 from mlctl.runtimes.base import ReplicaOrder
 from mlctl.runtimes.collection import plan_collection
 from mlctl.runtimes.mounts import Mount
 
-DEFAULT_CONCURRENCY = 1
 DEFAULT_QUEUE_WAIT_MS = 500
 
 
@@ -32,6 +33,7 @@ def make_order(
     collected_data: where the data collectors of all deployments keep what they collect.
     """
     request, properties = read_map(spec, "request_settings"), read_map(spec, "properties")
+    is_azure_exact = str(properties.get("mlctl.azure_exact", "")).lower() == "true"
     return ReplicaOrder(
         id=replica,
         endpoint=spec["endpoint_name"],
@@ -39,13 +41,16 @@ def make_order(
         socket=socket,
         python=Path(plan["python"]),
         app_root=mount.app_root,
-        entry_script=plan["entry_script"],
+        entry_script=plan.get("entry_script") or None,
+        no_code=plan.get("no_code"),
+        request_schema=_choose_schema(plan, mount, is_azure_exact=is_azure_exact),
         model_dir=mount.model_dir,
         environment_variables={key: _text(value) for key, value in read_map(spec, "environment_variables").items()},
-        max_concurrent=request.get("max_concurrent_requests_per_instance") or DEFAULT_CONCURRENCY,
+        # Each of the workers has its share.
+        max_concurrent=-(-count_at_a_time(spec) // count_workers(spec)),
         max_queue_wait_ms=request.get("max_queue_wait_ms", DEFAULT_QUEUE_WAIT_MS),
         run_threads=int(properties.get("mlctl.run_threads") or 1),
-        is_azure_exact=str(properties.get("mlctl.azure_exact", "")).lower() == "true",
+        is_azure_exact=is_azure_exact,
         has_network=spec.get("egress_public_network_access") != "disabled",
         work_dir=mount.work_dir,
         log_file=log_file,
@@ -53,6 +58,13 @@ def make_order(
         collection=plan_collection(spec, root=collected_data, replica=replica),
         micro_batching=read_micro_batching(properties),
     )
+
+
+def _choose_schema(plan: Mapping[str, Any], mount: Mount, *, is_azure_exact: bool) -> str:
+    """Return what bodies are checked against. Azure has none but the user's own run() refuse a body."""
+    if mount.request_schema is not None:
+        return str(mount.request_schema)
+    return "off" if is_azure_exact or plan.get("request_schema") == "off" else "auto"
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlctl.errors import BackendUnavailable
@@ -16,7 +16,7 @@ from mlctl.runtimes.environments import find_environment, start_words
 from mlctl.runtimes.processes import (
     ProcessId,
     describe_exit,
-    find_labelled,
+    find_spawned,
     is_running,
     kill_session,
     run_quietly,
@@ -41,33 +41,38 @@ class ProcessRuntime:
         self._environ = {key: environ[key] for key in PASSED_ON if key in environ}
 
     def start(self, order: ReplicaOrder) -> ReplicaHandle:
-        """Bind the order's socket, over an older one if need be, and start a replica on it."""
-        listener = _listen(order.socket)
+        """Bind the order's sockets, over older ones if need be, and start a replica on them."""
+        listeners: list[socket.socket] = []
         try:
+            listeners += [_listen(path) for path in order.sockets]
+            descriptors = [listener.fileno() for listener in listeners]
             order.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             started = spawn(
-                self._arguments(order, listener.fileno()),
+                self._arguments(order, descriptors),
                 env=self._environment(order),
                 cwd=order.work_dir,
                 log_file=order.log_file,
-                pass_fds=(listener.fileno(),),
+                pass_fds=descriptors,
             )
         except OSError as error:
             raise BackendUnavailable(f"cannot start a replica of {order.deployment}: {error}") from error
         finally:
             # Not kept here: when the replica dies, connecting must fail at once, so that Envoy tries another.
-            listener.close()
+            for listener in listeners:
+                listener.close()
         return ReplicaHandle(order.id, started.pid, started.start_ticks)
 
-    def _arguments(self, order: ReplicaOrder, descriptor: int) -> list[str]:
+    def _arguments(self, order: ReplicaOrder, descriptors: Sequence[int]) -> list[str]:
         words: list[str] = [
             *(() if order.has_network else isolation_prefix()),
-            *(*start_words(order.python), "--fd", str(descriptor)),
+            *(*start_words(order.python), *[f"--fd={descriptor}" for descriptor in descriptors]),
             *("--registry", self._label, "--replica", order.id),
             *("--endpoint", order.endpoint, "--deployment", order.deployment),
             *("--max-concurrent", str(order.max_concurrent), "--max-queue-wait-ms", str(order.max_queue_wait_ms)),
             *("--run-threads", str(order.run_threads), "--failure-file", str(order.failure_file)),
         ]
+        if len(descriptors) > 1:
+            words += [f"--socket={path}" for path in order.sockets]
         if order.collection is not None:
             file = collection_file(order.failure_file, order.id)
             write_collection(file, order.collection)
@@ -76,13 +81,14 @@ class ProcessRuntime:
             max_rows, max_wait_ms, input_key = order.micro_batching
             words += ["--batch-max-rows", str(max_rows), "--batch-max-wait-ms", str(max_wait_ms)]
             words += [f"--batch-input-key={input_key}"]
+        words += ["--request-schema", order.request_schema, *(("--no-code", order.no_code) if order.no_code else ())]
         return [*words, "--azure-exact"] if order.is_azure_exact else words
 
     def _environment(self, order: ReplicaOrder) -> dict[str, str]:
-        script = Path(order.entry_script)
+        script = Path(order.entry_script) if order.entry_script else None
         own = {
-            "AML_APP_ROOT": str(order.app_root / script.parent),
-            "AZUREML_ENTRY_SCRIPT": script.name,
+            "AML_APP_ROOT": str(order.app_root / script.parent if script else order.app_root),
+            **({"AZUREML_ENTRY_SCRIPT": script.name} if script else {}),
             # The code lies in a copy kept by its content: nothing is written there.
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
@@ -111,14 +117,12 @@ class ProcessRuntime:
 
     def find(self, replica: str) -> ReplicaHandle | None:
         """Find a replica of this registry by the id in its arguments."""
-        found = find_labelled("mlctl.scoring", self._label, replica)
+        found = find_spawned("mlctl.scoring", self._label, replica)
         return ReplicaHandle(replica, found[0].pid, found[0].start_ticks) if found else None
 
     def find_all(self) -> list[ReplicaHandle]:
         """Find all replicas of this registry that run, known or not."""
-        return [
-            ReplicaHandle("", found.pid, found.start_ticks) for found in find_labelled("mlctl.scoring", self._label)
-        ]
+        return [ReplicaHandle("", found.pid, found.start_ticks) for found in find_spawned("mlctl.scoring", self._label)]
 
 
 def isolation_prefix() -> tuple[str, ...]:
@@ -141,6 +145,8 @@ def _listen(path: Path) -> socket.socket:
     """Bind and listen beside `path`, then rename over it: at no moment is there no socket."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
+    # What a master put aside that has died.
+    path.with_name(f"{path.name}.away").unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(draft))

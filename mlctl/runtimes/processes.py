@@ -174,6 +174,18 @@ def find_labelled(*words: str) -> list[ProcessId]:
     return found
 
 
+def find_spawned(*words: str) -> list[ProcessId]:
+    """Find those that `spawn` started: a replica, not the workers that it forks."""
+    return [found for found in find_labelled(*words) if _leads_session(found.pid)]
+
+
+def _leads_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except OSError:
+        return False
+
+
 def read_arguments(pid: int) -> list[str]:
     """Return a process's arguments; empty when it is gone or somebody else's."""
     try:

@@ -33,6 +33,10 @@ class Admission:
         self._timer: asyncio.TimerHandle | None = None
         self._is_open = False
 
+    def count_unanswered(self) -> int:
+        """Return how many requests have no answer yet."""
+        return self._admitted + sum(not ticket.answer.done() for ticket in self._waiting)
+
     def enter(self, ticket: Ticket) -> None:
         """Note a request that is about to join the queue."""
         if self._admitted < self._max_concurrent:

@@ -12,6 +12,7 @@ JSON_TYPE = b"content-type: application/json\r\n"
 HTML_TYPE = b"content-type: text/html; charset=utf-8\r\n"
 FUNCTION_SUCCEEDED = b"x-ms-run-function-failed: False\r\n"
 FUNCTION_FAILED = b"x-ms-run-function-failed: True\r\n"
+_OK = 200
 _MODEL_ERROR = b"ms-azureml-model-error-statuscode: 500\r\nms-azureml-model-error-reason: model_error\r\n"
 
 
@@ -35,6 +36,14 @@ def answer_result(status: int, body: bytes, took_ms: float) -> Answer:
 def refuse(status: int, message: str, headers: bytes = b"") -> Answer:
     """Build an answer that tells in JSON why there is no result."""
     return Answer(status, json.dumps({"message": message}).encode(), JSON_TYPE + FUNCTION_SUCCEEDED + headers)
+
+
+def answer_as_front(answer: Answer) -> Answer:
+    """Turn a container's answer into that of Azure's front: all but 200 is a 424 that names the status."""
+    if answer.status == _OK:
+        return answer
+    error = f"ms-azureml-model-error-statuscode: {answer.status}\r\nms-azureml-model-error-reason: model_error\r\n"
+    return answer._replace(status=424, headers=answer.headers + error.encode())
 
 
 def refuse_method(*allowed: str) -> Answer:
@@ -67,6 +76,13 @@ SERVER_RUN_FAILED = Answer(500, _RUN_FAILED, JSON_TYPE + FUNCTION_FAILED)
 _RESULT_REFUSED = "An unexpected internal error occurred. Check the logs for more info."
 RESULT_REFUSED = refuse(424, _RESULT_REFUSED, _MODEL_ERROR)
 SERVER_RESULT_REFUSED = refuse(500, _RESULT_REFUSED)
+# Not the server's own words, but those of gunicorn, which runs it.
+SERVER_EXITED = Answer(
+    500,
+    b"<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n"
+    b"    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n",
+    b"content-type: text/html\r\n",
+)
 
 # Nobody reads this one: the status stands in the log only, as nginx writes it.
 CLIENT_LEFT = Answer(499, b"", b"")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from mlctl.scoring.answers import (
@@ -19,11 +21,12 @@ from mlctl.scoring.answers import (
 )
 from mlctl.scoring.cors import MakeHeaders
 from mlctl.scoring.dispatch import Ticket
-from mlctl.scoring.exchange import exchange_of, send_answer, send_pieces
+from mlctl.scoring.exchange import exchange_of, finish_late, send_answer, send_pieces
 from mlctl.scoring.request_ids import assign_ids
 from mlctl.scoring.wire import query_to_text
 
 SERVER_VERSION = "mlctl/1"
+_PROBE_PATIENCE_S = 0.25
 LARGEST_BODY_BYTES = 100 * 1024 * 1024
 
 Scope = dict[str, Any]
@@ -32,6 +35,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answered = tuple[Answer, Ticket | None]
 Handler = Callable[[Scope, Headers, Receive], Awaitable[Answered]]
+# What is asked for again and again by whoever looks after the replica.
+_UNOBSERVED = frozenset({"/", "/metrics"})
 
 
 class Handled(NamedTuple):
@@ -47,6 +52,9 @@ class Handled(NamedTuple):
     answer: Answer
     started_s: float
 
+
+# A named tuple's own constructor takes twice as long.
+_make_handled: Callable[[tuple[Any, ...]], Handled] = partial(tuple.__new__, Handled)  # type: ignore
 
 # Called in the HTTP loop for each request but those to `/`, after its answer is on its way: quick, and may not raise.
 Observer = Callable[[Handled], None]
@@ -68,6 +76,7 @@ class ScoringApp:
     """Answers `/` itself and hands `/score` to `enter`, which sets the ticket's answer in its time.
 
     own_headers: stand in every answer to a known route, rendered. Requests that come before `open` wait for it.
+    answer_metrics: answers `/metrics`; None: there is no such path.
     """
 
     def __init__(
@@ -76,16 +85,19 @@ class ScoringApp:
         loop: asyncio.AbstractEventLoop,
         enter: Callable[[Ticket], None],
         observers: Sequence[Observer],
+        answer_metrics: Callable[[], Answer] | None = None,
     ) -> None:
         self._loop = loop
         self._enter = enter
         self._observers = tuple(observers)
         self._own_headers = own_headers
+        self._answer_own_metrics = answer_metrics
         self._opened = asyncio.Event()
         self._routes = {
             "/": _route(self._answer_probe, "GET", "HEAD", "OPTIONS"),
             "/score": _route(self._await_script, "GET", "HEAD", "POST", "OPTIONS"),
             "/swagger.json": _route(self._await_script, "GET", "HEAD", "OPTIONS"),
+            **self._metrics_route(),
         }
         self.is_ready = False
 
@@ -108,6 +120,7 @@ class ScoringApp:
             if is_raw
             else route(self._answer_score, "GET", "POST", "OPTIONS"),
             "/swagger.json": route(answer_swagger, *probed),
+            **self._metrics_route(),
         }
         self.is_ready = True
         self._opened.set()
@@ -131,12 +144,14 @@ class ScoringApp:
                 added += b"TraceId: %b\r\n" % headers[b"traceid"]
         if answer is not CLIENT_LEFT:
             send_answer(exchange_of(receive), answer, added)
-        if scope["path"] != "/":
-            handled = Handled(scope, headers, ids.request_id, ticket, answer, started_s)
+        if scope["path"] not in _UNOBSERVED:
+            handled = _make_handled((scope, headers, ids.request_id, ticket, answer, started_s))
             for observe in self._observers:
                 observe(handled)
         if answer.stream is not None:
             await send_pieces(exchange_of(receive), answer.stream)
+        elif not exchange_of(receive).response_complete:
+            await finish_late(exchange_of(receive))
 
     async def _await_script(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         """Let a request wait for init(); what the script is like says what becomes of it."""
@@ -149,7 +164,20 @@ class ScoringApp:
     async def _answer_probe(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         if scope["method"] == "OPTIONS":
             return EMPTY, None
+        if not self.is_ready:
+            # Most scripts are ready in a moment: the next probe may come too late for a strict threshold.
+            with contextlib.suppress(asyncio.TimeoutError):  # not yet the built-in one on Python 3.10
+                await asyncio.wait_for(self._opened.wait(), _PROBE_PATIENCE_S)
         return (HEALTHY if self.is_ready else STARTING), None
+
+    def _metrics_route(self) -> dict[str, Route]:
+        return {"/metrics": _route(self._answer_metrics, "GET", "HEAD")} if self._answer_own_metrics else {}
+
+    async def _answer_metrics(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
+        # Every gateway sets this header, whatever its client sent: metrics are for the machine that the replica is on.
+        if self._answer_own_metrics is None or b"x-forwarded-proto" in headers:
+            return NOT_FOUND, None
+        return self._answer_own_metrics(), None
 
     async def _answer_score(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         method = scope["method"]
@@ -185,7 +213,8 @@ def _let_origins_read(handle: Handler, make_cors: MakeHeaders) -> Handler:
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes | Answer:
     """Return the whole body, or the answer to a body that is too long or whose sender left."""
-    if int(headers.get(b"content-length", b"0")) > LARGEST_BODY_BYTES:
+    # Without the leading zeros, of which there may be more than int() takes digits.
+    if int(headers.get(b"content-length", b"").lstrip(b"0") or b"0") > LARGEST_BODY_BYTES:
         return TOO_LARGE
     message = await receive()
     if message["type"] == "http.request" and not message["more_body"]:

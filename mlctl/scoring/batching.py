@@ -22,15 +22,17 @@ from mlctl.scoring.behaviour import Behaviour
 from mlctl.scoring.cutting import Form, Plan, Unlike, find_form, learn_plan
 from mlctl.scoring.dispatch import Channel, Score, Ticket, Worker
 from mlctl.scoring.inputs import choose_joined_reader, minds_type
-from mlctl.scoring.joining import Basket, Batch, RowFinder
+from mlctl.scoring.joining import Basket, Batch, Frame, RowFinder
 from mlctl.scoring.options import MicroBatching
 from mlctl.scoring.scorer import headers_for_script
-from mlctl.scoring.user_code import Script
+from mlctl.scoring.user_code import Kind, Script
 from mlctl.scoring.wire import Encoded
 
 _CHECKED_BATCHES = 20
 # So many batches in a row that fail, though each of their requests is fine alone, are a script that cannot be joined.
 _MOST_FAILURES = 3
+# What is beside the rows in a body may stand in the result as well: results are cut by what is known of such bodies.
+_MOST_WAYS = 64
 _LONGEST_GAP_S = 0.0002
 _OK = 200
 _FAILS = "run() fails for joined requests that are fine alone"
@@ -69,7 +71,7 @@ class Batching:
         self._encode = encode
         self._kin_of = kin_of
         self._finder = RowFinder(settings.input_key)
-        self._way: _Way | None = None
+        self._ways: dict[Frame, _Way] = {}
         self._unchecked_left = _CHECKED_BATCHES
         self._failures = 0
         self._lock = threading.Lock()
@@ -81,28 +83,31 @@ class Batching:
     def score_batch(self, batch: Batch) -> Sequence[Answer]:
         """Score the requests of a batch; the answers are in their order."""
         if len(batch.tickets) < 2:
-            return [self.score(ticket) for ticket in batch.tickets]
-        clock = time.perf_counter
-        started_s = clock()
+            return self._score_singly(batch, None)
+        clock, first = time.perf_counter, batch.tickets[0]
         try:
-            result = self._run(batch.write_body(), batch.tickets[0])
+            body = batch.write_body()
+            first.run_started_s = clock()
+            result = self._run(body, first)
         except BaseException:  # which request is at fault shows when they run one by one
             return self._score_singly(batch, _FAILS)
-        ended_s = clock()
+        # The runner knows better when run() was called, if its input had to be made first.
+        started_s, ended_s = first.run_started_s, clock()
         if self._unchecked_left:
             return self._check(batch, result)
         encoded = self._cut(batch, result)
         if encoded is None:
             return self._check(batch, result)
         self._failures = 0
+        first.call, encoded_s = (len(batch.tickets), batch.row_count), clock()
         for ticket in batch.tickets:
-            ticket.run_started_s, ticket.run_ended_s = started_s, ended_s
+            ticket.run_started_s, ticket.run_ended_s, ticket.encoded_s = started_s, ended_s, encoded_s
         headers = answer_result(_OK, b"", (ended_s - started_s) * 1000).headers
         return [Answer(status, body, headers) for status, body in encoded]
 
     def _cut(self, batch: Batch, result: Any) -> list[Encoded] | None:
         """Return each request's status and body; None where the result is not as those before."""
-        way, encode = self._way, self._encode
+        way, encode = self._ways.get(batch.frame), self._encode
         if way is None or (way.form is not None) != isinstance(result, str):
             return None
         spans = [slice(*ends) for ends in pairwise(accumulate([rows.row_count for rows in batch.rows], initial=0))]
@@ -142,15 +147,23 @@ class Batching:
             self._switch_off(str(exc))
         else:
             with self._lock:
-                self._way = way
+                is_known = batch.frame in self._ways or len(self._ways) >= _MOST_WAYS
+                self._ways[batch.frame] = way
+                if len(self._ways) > _MOST_WAYS:
+                    del self._ways[next(iter(self._ways))]
                 if self._unchecked_left:
                     self._unchecked_left -= 1
                     return
-            self._count_failure("the result keeps changing its form")
+            if is_known:
+                self._count_failure("the result keeps changing its form")
 
     def _score_singly(self, batch: Batch, failure: str | None) -> Sequence[Answer]:
         """Score one by one. failure: what went wrong with the batch, which is its own fault if all is well now."""
-        answers = [self.score(ticket) for ticket in batch.tickets]
+        answers: list[Answer] = []
+        for ticket in batch.tickets:
+            # Until now it has waited, whatever was done for the batch.
+            ticket.call, ticket.claimed_s = (1, ticket.rows or 0), time.perf_counter()
+            answers.append(self.score(ticket))
         if failure and all(answer.status == _OK for answer in answers):
             self._count_failure(failure)
         return answers
@@ -204,6 +217,7 @@ class JoiningWorker(Worker):
     def _answer(self, ticket: Ticket) -> None:
         if self._channel.tickets.empty() or not self._batching.is_on:
             self._expected = 1
+            ticket.call = (1, 0)
             super()._answer(ticket)
             return
         for batch in self._gather(ticket):
@@ -270,20 +284,35 @@ def open_batching(settings: MicroBatching, script: Script, score: Score, behavio
 
     def run(body: str, ticket: Ticket) -> object:
         given = read(body, ticket)
+        ticket.run_started_s = time.perf_counter()
         return script.run(given, headers_for_script(ticket)) if script.wants_headers else script.run(given)
 
-    _logger.info('Joining waiting requests, up to %d rows of "%s"', settings.max_rows, settings.input_key)
     kin_of: Callable[[Ticket], Hashable] | None = None
     if script.wants_headers:
         kin_of = _headers_of
     elif minds_type(script, eats_forms=behaviour.eats_forms):
         kin_of = _type_of
+    _tell_key(settings, script)
     return Batching(settings, score, run, behaviour.encode, kin_of)
 
 
+def _tell_key(settings: MicroBatching, script: Script) -> None:
+    """Say what is joined. Requests to a script with a schema have its parameters' names as keys."""
+    names = [parameter.name for parameter in script.parameters]
+    if script.kind is not Kind.SCHEMA or settings.input_key in names:
+        _logger.info('Joining waiting requests, up to %d rows of "%s"', settings.max_rows, settings.input_key)
+        return
+    _logger.warning(
+        'Micro-batching joins nothing: run() has no parameter "%s", set mlctl.micro_batching.input_key to the one that'
+        " takes the rows: %s",
+        settings.input_key,
+        ", ".join(names),
+    )
+
+
 def _headers_of(ticket: Ticket) -> Hashable:
-    return frozenset(ticket.headers.items())
+    return ticket.scope["method"], frozenset(ticket.headers.items())
 
 
 def _type_of(ticket: Ticket) -> Hashable:
-    return ticket.headers.get(b"content-type")
+    return ticket.scope["method"], ticket.headers.get(b"content-type")

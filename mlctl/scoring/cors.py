@@ -7,7 +7,7 @@ where the variable is not set, nothing of this is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ class Origins(NamedTuple):
 
 def read_origins(text: str) -> Origins:
     """Read the list, whose items commas part; raises BadOrigins."""
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in text.split(",") if name.strip()]
     try:
         patterns = [re.compile(".*" if name == "*" else name, re.IGNORECASE) for name in names if _is_pattern(name)]
     except re.error as error:
@@ -65,23 +65,24 @@ def choose_cors(text: str | None) -> MakeHeaders | None:
 
 def make_headers(origins: Origins, method: str, headers: Mapping[bytes, bytes]) -> bytes:
     """Render the headers for an answer; nothing for an origin that is not let in."""
-    named = _name_origins(origins, headers.get(b"origin", b"").decode("latin-1"))
-    if not named:
+    named = _name_origin(origins, headers.get(b"origin", b"").decode("latin-1"))
+    if named is None:
         return b""
-    lines = [f"access-control-allow-origin: {name}\r\n".encode("latin-1") for name in named]
+    lines = [f"access-control-allow-origin: {named}\r\n".encode("latin-1")]
     if headers.get(b"access-control-request-private-network") == b"true":
         lines.append(b"access-control-allow-private-network: false\r\n")
-    if method == "OPTIONS" and headers.get(b"access-control-request-method", b"").decode("latin-1") in _METHODS:
+    if method == "OPTIONS" and headers.get(b"access-control-request-method", b"").decode("latin-1").upper() in _METHODS:
         lines += _answer_preflight(headers.get(b"access-control-request-headers", b"").decode("latin-1"))
-    if named != ["*"] and origins.varies:
+    if named != "*" and origins.varies:
         lines.append(_VARY)
     return b"".join(lines)
 
 
-def _name_origins(origins: Origins, origin: str) -> Sequence[str]:
+def _name_origin(origins: Origins, origin: str) -> str | None:
+    """Return the origin to name, None for none. A request that names none itself is told the first that is let in."""
     if origin:
-        return [origin] if origins.let_in(origin) else []
-    return ["*"] if origins.lets_everyone else sorted(origins.literals)
+        return origin if origins.let_in(origin) else None
+    return "*" if origins.lets_everyone else min(origins.literals, default=None)
 
 
 def _answer_preflight(asked: str) -> list[bytes]:

@@ -24,6 +24,7 @@ from mlctl.scoring.redaction import render_exception
 _LONGEST_BULK_S = 0.002
 _LOOK_EVERY_S = 0.005
 _logger = logging.getLogger("azmlinfsrv")
+_clock = time.perf_counter
 
 
 class Connection(Protocol):
@@ -36,8 +37,10 @@ class Ticket:
     """One request on its way to run().
 
     Whoever claims it answers it: a thread that is about to call run(), or the HTTP loop at the ticket's deadline.
-    scope: ASGI's. rows: how many the request has, where that is known. claimed_s, run_started_s, run_ended_s: when a
-    thread took it and when run() was called and done, on time.perf_counter's clock; 0 for what never happened.
+    scope: ASGI's. rows: how many the request has, where that is known. entered_s, claimed_s, run_started_s,
+    run_ended_s, encoded_s: when it was made, a thread took it, run() was called and done, and the answer was made, on
+    time.perf_counter's clock; 0 for what never happened. call: how many requests and rows the call of run() was made
+    for; None for all but the first of them.
     """
 
     __slots__ = (
@@ -45,8 +48,11 @@ class Ticket:
         "_unclaimed",
         "answer",
         "body",
+        "call",
         "claimed_s",
         "deadline_s",
+        "encoded_s",
+        "entered_s",
         "headers",
         "is_admitted",
         "rows",
@@ -68,7 +74,9 @@ class Ticket:
         self.scope = scope
         self.answer = answer
         self.rows: int | None = None
-        self.claimed_s = self.run_started_s = self.run_ended_s = 0.0
+        self.call: tuple[int, int] | None = None
+        self.entered_s = _clock()
+        self.claimed_s = self.run_started_s = self.run_ended_s = self.encoded_s = 0.0
         self.deadline_s = 0.0
         self.is_admitted = False
         self._connection = connection
@@ -119,6 +127,7 @@ class Worker:
             if not is_owing:
                 wake_at, is_owing = clock() + _LONGEST_BULK_S, True
             self._answer(ticket)
+            del ticket  # its body may be large, and the next one far
             if tickets.empty() or clock() > wake_at:
                 wake_loop()
                 is_owing = False
@@ -150,7 +159,8 @@ def _wait_anywhere(tickets: queue.SimpleQueue[Ticket | None]) -> Callable[[], Ti
 class Dispatcher:
     """The queue of tickets, and the work that the threads behind it do.
 
-    failed: the answer to a request whose thread was interrupted from outside run().
+    failed: the answer to a request whose thread was interrupted from outside run(). answered: how many were handed
+    back.
 
     hand_back: is called in the loop with tickets and their answers, once for each ticket; for one that the loop has
     answered meanwhile, the answer means nothing.
@@ -164,6 +174,12 @@ class Dispatcher:
         self._finished: deque[tuple[Ticket, Answer]] = deque()
         self._outstanding = 0
         self._is_looking = False
+        self.answered = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to be answered. Asked in the loop."""
+        return self._outstanding == 0
 
     def put(self, ticket: Ticket) -> None:
         """Pass a ticket on. Called in the loop."""
@@ -208,6 +224,7 @@ class Dispatcher:
         finished = [self._finished.popleft() for _ in range(len(self._finished))]
         if finished:
             self._outstanding -= len(finished)
+            self.answered += len(finished)
             self._hand_back(finished)
 
     def _look(self) -> None:

@@ -31,17 +31,30 @@ def exchange_of(receive: Any) -> RequestResponseCycle:
     return receive.__self__
 
 
+def is_gone(exchange: RequestResponseCycle) -> bool:
+    """Say whether nobody is left to answer, and note it: of requests in a row uvicorn tells the last one only."""
+    if exchange.transport.is_closing():
+        exchange.disconnected = True
+    return exchange.disconnected
+
+
 def send_answer(exchange: RequestResponseCycle, answer: Answer, headers: bytes) -> None:
     """Write an answer, of a stream what comes before its pieces. headers: more of them, rendered."""
-    if exchange.disconnected:
+    if is_gone(exchange):
         return
     exchange.response_started = True
     exchange.waiting_for_100_continue = False
     if answer.stream is not None:
         exchange.transport.write(_render_head(answer, headers, answer.stream, exchange))
         return
-    exchange.response_complete = True
     exchange.transport.write(_render(answer, headers, exchange))
+    if not exchange.flow.write_paused:
+        _finish(exchange)
+
+
+async def finish_late(exchange: RequestResponseCycle) -> None:
+    """End an answer that its client is slow to read: not before most of it is read is a next request looked at."""
+    await exchange.flow.drain()
     _finish(exchange)
 
 
@@ -52,23 +65,21 @@ async def send_pieces(exchange: RequestResponseCycle, stream: Stream) -> None:
         is_whole = await _write_pieces(exchange, stream)
     finally:
         stream.stop()
-        exchange.response_complete = True
         if not is_whole:
             exchange.keep_alive = False
-        if not exchange.disconnected:
-            _finish(exchange)
+        _finish(exchange)
 
 
 async def _write_pieces(exchange: RequestResponseCycle, stream: Stream) -> bool:
     """Return whether all of the body was written."""
     is_chunked, left = _is_chunked(stream, exchange), stream.length
-    while not exchange.disconnected and (piece := await stream.take()):
+    while not is_gone(exchange) and (piece := await stream.take()):
         if left is not None:
             piece = piece[:left]
             left -= len(piece)
         exchange.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
         await exchange.flow.drain()
-    if stream.has_failed or exchange.disconnected or left:
+    if stream.has_failed or is_gone(exchange) or left:
         return False
     if is_chunked:
         exchange.transport.write(b"0\r\n\r\n")
@@ -80,6 +91,9 @@ def _is_chunked(stream: Stream, exchange: RequestResponseCycle) -> bool:
 
 
 def _finish(exchange: RequestResponseCycle) -> None:
+    exchange.response_complete = True
+    if is_gone(exchange):
+        return
     exchange.message_event.set()
     if not exchange.keep_alive:
         exchange.transport.close()

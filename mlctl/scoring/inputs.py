@@ -16,7 +16,8 @@ from mlctl.scoring.dispatch import Ticket
 from mlctl.scoring.user_code import Kind, Script
 
 # werkzeug parses bodies of these types as forms; Azure's server then finds nothing left of them.
-_FORMS = frozenset({b"application/x-www-form-urlencoded", b"multipart/form-data"})
+_MULTIPART = b"multipart/form-data"
+_FORMS = frozenset({b"application/x-www-form-urlencoded", _MULTIPART})
 
 Read = Callable[[Ticket], Any]
 ReadJoined = Callable[[str, Ticket], Any]
@@ -46,19 +47,19 @@ def choose_reader(script: Script, *, eats_forms: bool) -> Read:
 def choose_joined_reader(script: Script, *, eats_forms: bool) -> ReadJoined:
     """Return what makes run()'s input of the body of joined requests, and of one of them.
 
-    It raises InputRefused for those that are to be looked at one by one. All have the same content type, where it
-    matters (`minds_type`).
+    It raises InputRefused for those that are to be looked at one by one. All have the same method and content type,
+    where they matter (`minds_type`).
     """
     if script.kind is Kind.SCHEMA:
-        parse = SchemaReader(script.parameters).parse
-        return lambda body, ticket: parse(body) if is_json(ticket.headers) else _refuse_type()
+        reader = SchemaReader(script.parameters)
+        return lambda body, ticket: reader.parse(body) if reader.takes_type(ticket) else _refuse_type()
     if eats_forms:
-        return lambda body, ticket: _refuse_type() if _type_of(ticket.headers) in _FORMS else body
+        return lambda body, ticket: _refuse_type() if _is_form(ticket) else body
     return lambda body, ticket: body
 
 
 def minds_type(script: Script, *, eats_forms: bool) -> bool:
-    """Say whether the content type changes what run() is given."""
+    """Say whether method and content type change what run() is given."""
     return script.kind is Kind.SCHEMA or eats_forms
 
 
@@ -74,8 +75,13 @@ def _read_text(ticket: Ticket) -> str:
 
 
 def _read_text_unless_form(ticket: Ticket) -> str:
-    is_form = _type_of(ticket.headers) in _FORMS and ticket.scope["method"] == "POST"
-    return "" if is_form else _read_text(ticket)
+    return "" if _is_form(ticket) else _read_text(ticket)
+
+
+def _is_form(ticket: Ticket) -> bool:
+    if ticket.scope["method"] != "POST" or (kind := _type_of(ticket.headers)) not in _FORMS:
+        return False
+    return kind != _MULTIPART or b"boundary=" in ticket.headers[b"content-type"].lower()
 
 
 def _type_of(headers: Mapping[bytes, bytes]) -> bytes:
@@ -90,10 +96,17 @@ class SchemaReader:
         self._defaults = tuple((parameter.name, parameter.default) for parameter in parameters)
 
     def read(self, ticket: Ticket) -> dict[str, Any]:
-        """Return the values by name. That of a GET is made of its query, and is JSON by now."""
-        if ticket.scope["method"] == "POST" and not is_json(ticket.headers):
+        """Return the values by name."""
+        if not self.takes_type(ticket):
             _refuse_type()
-        return self.parse(ticket.body)
+        values = self.parse(ticket.body)
+        if ticket.rows is None:
+            ticket.rows = _count_rows(values)
+        return values
+
+    def takes_type(self, ticket: Ticket) -> bool:
+        """Say whether the body is JSON. That of a GET is made of its query, and is JSON by now."""
+        return ticket.scope["method"] != "POST" or is_json(ticket.headers)
 
     def parse(self, body: bytes | str) -> dict[str, Any]:
         """Return the values by name."""
@@ -113,6 +126,15 @@ class SchemaReader:
         if value is Parameter.empty:
             raise InputRefused(400, f"A value is not provided for the {name!r} parameter.")
         return value
+
+
+def _count_rows(values: Mapping[str, Any]) -> int | None:
+    """Return the length of the first list among the values, or of the one that a table is written with."""
+    for value in values.values():
+        rows = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else value
+        if isinstance(rows, list):
+            return len(cast("list[Any]", rows))
+    return None
 
 
 def is_json(headers: Mapping[bytes, bytes]) -> bool:

@@ -26,6 +26,9 @@ _OBJECTS = frozenset({dict})
 _AS_IF = {frozenset({int, float}): frozenset({float})}
 
 
+Frame = tuple[str, str]
+
+
 class Rows(NamedTuple):
     """The rows of one body. text: without the brackets. kin: equal for bodies that can be joined."""
 
@@ -126,6 +129,11 @@ class Batch:
         self.tickets.append(ticket)
         self.rows.append(rows)
         self.row_count += rows.row_count
+
+    @property
+    def frame(self) -> Frame:
+        """What is around the rows, the same for all."""
+        return self.rows[0].head, self.rows[0].tail
 
     def keep(self, tickets: list[Ticket]) -> None:
         """Keep these only, which stand in the same order."""

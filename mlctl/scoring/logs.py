@@ -93,10 +93,14 @@ class LogFileHandler(logging.Handler):
 
 
 class PrintStream(io.TextIOBase):
-    """Stands in for sys.stdout: each line that a script prints is a log line of `azmlinfsrv.print`."""
+    """Stands in for sys.stdout: each line that a script prints is a log line of `azmlinfsrv.print`.
 
-    def __init__(self, file: LogFile, original: TextIO) -> None:
+    has_own_logging: they go where the user's logging.json sends them.
+    """
+
+    def __init__(self, file: LogFile, original: TextIO, *, has_own_logging: bool = False) -> None:
         self._file = file
+        self._has_own_logging = has_own_logging
         self._original = original
         self._lock = threading.Lock()
         self._partial = ""
@@ -137,14 +141,23 @@ class PrintStream(io.TextIOBase):
                 self._partial = ""
 
     def _log(self, lines: list[str]) -> None:
+        if self._has_own_logging:
+            for line in lines:
+                logging.getLogger("azmlinfsrv.print").info("%s", line)
+            return
         prefix = f"{stamp(time.time())} I [{os.getpid()}] azmlinfsrv.print - "
         self._file.write("".join([f"{prefix}{line}\n" for line in lines]))
 
 
 def set_up_logging(file: LogFile) -> None:
     """Send Python's logging, from INFO on, and what the script prints to `file`."""
-    handler = LogFileHandler(file)
-    handler.setFormatter(AzureFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[make_handler(file)], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     sys.stdout = PrintStream(file, sys.stdout)
+
+
+def make_handler(file: LogFile) -> logging.Handler:
+    """Make what writes Azure's lines to a file."""
+    handler = LogFileHandler(file)
+    handler.setFormatter(AzureFormatter())
+    return handler

@@ -42,6 +42,8 @@ class AMLResponse(Response):
     None: an empty object. A header's value is cut at commas into several headers.
     """
 
+    default_mimetype = "text/html"  # flask's, not werkzeug's
+
     def __init__(
         self,
         message: Any,

@@ -13,6 +13,7 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_CHAIN = 5
 # Characters of message times characters of body that are compared: about 50 ms.
 _EFFORT = 50_000_000
+_LARGEST_COMPARED_BYTES = 1_000_000
 _GAP = "[...]"
 _IGNORED = frozenset(" \t\r\n\"'\\")
 _OWN_FOLDER = str(Path(__file__).parent)
@@ -22,8 +23,10 @@ def redact(message: str, body: bytes) -> str:
     """Drop from `message` each run of 12 or more characters that occurs in `body`.
 
     Compared twice: as it is, and without white space, quotes and backslashes, since a message may quote the body as
-    Python would write it. The longer the body, the less of the message is kept.
+    Python would write it. The longer the body, the less of the message is kept; beside a large one nothing is.
     """
+    if len(body) > _LARGEST_COMPARED_BYTES:
+        return _GAP if message else ""
     text = _unescape(body.decode("utf-8", "replace"))
     kept = min(_LONGEST_MESSAGE, _EFFORT // (len(text) + 1))
     if len(message) > kept:

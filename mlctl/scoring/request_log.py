@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from mlctl.scoring.logs import LogFile, stamp
 
 _FLUSH_EVERY_S = 0.05
 _LONGEST_PATH = 200
-_PID = os.getpid()
+_logger = logging.getLogger("azmlinfsrv")
 
 
 class RequestLine(NamedTuple):
@@ -28,22 +29,27 @@ class RequestLine(NamedTuple):
     rows: int | None
 
     def render(self) -> str:
-        """Write the line: method, path, status, duration, length of the answer, id, rows where they are known."""
+        """Write the line as it stands in the log."""
+        return f"{stamp(self.at)} I [{os.getpid()}] azmlinfsrv - {self.tell()}\n"
+
+    def tell(self) -> str:
+        """Tell method, path, status, duration, length of the answer, id, rows where they are known."""
         path = self.path[:_LONGEST_PATH].decode("ascii", "backslashreplace")
         request_id = self.request_id.decode("ascii", "backslashreplace")
         size = "N/A" if self.size_bytes is None else self.size_bytes
         rows = "" if self.rows is None else f" {self.rows} rows"
-        return (
-            f"{stamp(self.at)} I [{_PID}] azmlinfsrv - {self.method} {path} {self.status}"
-            f" {self.took_s * 1000:.3f}ms {size} {request_id}{rows}\n"
-        )
+        return f"{self.method} {path} {self.status} {self.took_s * 1000:.3f}ms {size} {request_id}{rows}"
 
 
 class RequestLog:
-    """Collects request lines and has them written about every 50 ms while there are any."""
+    """Collects request lines and has them written about every 50 ms while there are any.
 
-    def __init__(self, file: LogFile, loop: asyncio.AbstractEventLoop) -> None:
+    has_own_logging: they go where the user's logging.json sends them, one by one.
+    """
+
+    def __init__(self, file: LogFile, loop: asyncio.AbstractEventLoop, *, has_own_logging: bool = False) -> None:
         self._file = file
+        self._has_own_logging = has_own_logging
         self._loop = loop
         self._is_flush_due = False
 
@@ -60,6 +66,9 @@ class RequestLog:
             handled.request_id,
             ticket.rows if ticket else None,
         )
+        if self._has_own_logging:
+            _logger.info("%s", line.tell())
+            return
         self._file.put_off(line.render)
         if not self._is_flush_due:
             self._is_flush_due = True

@@ -27,14 +27,15 @@ def build_score(script: Script, behaviour: Behaviour) -> Score:
         try:
             given = read(ticket)
         except InputRefused as refusal:
-            return refusal.answer
+            return behaviour.pass_on(refusal.answer)
         try:
             ticket.run_started_s = clock()
             result = run(given, headers_for_script(ticket)) if wants_headers else run(given)
             ticket.run_ended_s = clock()
         except BaseException as exc:  # sys.exit() in run() fails one request, not the replica
+            ticket.run_ended_s = clock()
             _log_exception(exc, ticket.body)
-            return behaviour.run_failed
+            return behaviour.answer_failure(exc)
         took_ms = (ticket.run_ended_s - ticket.run_started_s) * 1000
         try:
             status, body = encode(result)
@@ -43,7 +44,9 @@ def build_score(script: Script, behaviour: Behaviour) -> Score:
                 return _pass_on(result, ticket, took_ms, behaviour)
             _log_exception(exc, ticket.body)
             return behaviour.result_refused
-        return answer_result(status, body, took_ms)
+        answer = answer_result(status, body, took_ms)
+        ticket.encoded_s = clock()
+        return answer
 
     return score
 
@@ -59,10 +62,11 @@ def _choose_run(script: Script) -> Callable[..., object]:
 def _pass_on(response: Any, ticket: Ticket, took_ms: float, behaviour: Behaviour) -> Answer:
     """Answer with a response that the script made; returns when all pieces of a stream are made as well."""
     try:
-        answer = answer_response(response, ticket.scope["method"], took_ms)
+        answer = behaviour.pass_on(answer_response(response, ticket.scope["method"], took_ms))
     except Exception as exc:  # its body may be made by the script, too
         _log_exception(exc, ticket.body)
         return behaviour.result_refused
+    ticket.encoded_s = time.perf_counter()
     if answer.stream is not None:
         try:
             answer.stream.feed(ticket, answer)

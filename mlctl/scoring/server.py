@@ -7,10 +7,13 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mlctl.scoring.protocol import BoundedProtocol
 
 _KEEP_ALIVE_S = 75  # longer than the gateway keeps an idle connection, so that the gateway is who closes it
 _STOP_WITHIN_S = 30
@@ -19,11 +22,11 @@ _logger = logging.getLogger("azmlinfsrv")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def _configure(app: Any) -> uvicorn.Config:
+def _configure(app: Any, protocol: type[HttpToolsProtocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -45,20 +48,36 @@ def open_listener(fd: int) -> socket.socket:
 
 
 class HttpThread:
-    """Runs the loop and the HTTP server until `stop`; calls `on_end` in the thread when both have ended."""
+    """Runs the loop and the HTTP server until `stop`; calls `on_end` in the thread when both have ended.
+
+    listeners: none where somebody else accepts the connections, and has `connect` make what reads them.
+    """
 
     def __init__(
-        self, app: Any, loop: asyncio.AbstractEventLoop, listener: socket.socket, on_end: Callable[[], None]
+        self,
+        app: Any,
+        loop: asyncio.AbstractEventLoop,
+        listeners: Sequence[socket.socket],
+        on_end: Callable[[], None],
+        protocol: type[HttpToolsProtocol] = BoundedProtocol,
     ) -> None:
         self._loop = loop
-        self._listener = listener
-        self._server = uvicorn.Server(_configure(app))
+        self._listeners = listeners
+        self._protocol = protocol
+        self._server = uvicorn.Server(_configure(app, protocol))
         self._on_end = on_end
         self.has_failed = False
 
     def start(self) -> None:
         """Begin to answer."""
         threading.Thread(target=self._run, name="http", daemon=True).start()
+
+    def connect(self) -> HttpToolsProtocol:
+        """Make the protocol of one connection. Called in the loop, after `start`."""
+        server = self._server
+        return self._protocol(
+            config=server.config, server_state=server.server_state, app_state=server.lifespan.state, _loop=self._loop
+        )
 
     def stop(self) -> None:
         """Stop accepting, answer what has arrived within 30 s, close. Called in the loop."""
@@ -67,7 +86,7 @@ class HttpThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._server.serve(sockets=[self._listener]))
+            self._loop.run_until_complete(self._server.serve(sockets=list(self._listeners)))
         except BaseException:
             self.has_failed = True
             _logger.exception("The HTTP server ended unexpectedly")

@@ -42,9 +42,9 @@ class Stream:
         loop = ticket.answer.get_loop()
 
         def begin() -> None:
-            if ticket.answer.done():  # cancelled when the time for stopping is over
+            if ticket.answer.cancelled():  # the time for stopping is over
                 self.stop()
-            else:
+            elif not ticket.answer.done():  # a short stream may have been handed over as a whole
                 ticket.answer.set_result(answer)
 
         def wake() -> None:

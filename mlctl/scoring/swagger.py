@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs
 
 from mlctl.scoring.answers import FUNCTION_SUCCEEDED, JSON_TYPE, Answer, refuse
+from mlctl.scoring.user_code import find_schemas_of
 
 _logger = logging.getLogger("azmlinfsrv.swagger")
-_SCHEMAS = "inference_schema.schema_util"
 _FILES = {"2": ("swagger.json", "swagger2.json"), "3": ("swagger3.json",), "3.1": ("swagger3.1.json",)}
 _ALIASES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 
@@ -56,8 +55,8 @@ def read_service(environment: Mapping[str, str]) -> Service:
 def find_schemas(function: Callable[..., object] | None) -> Schemas:
     """Return what @input_schema and @output_schema say of a script's run(), inference-schema's or a stand-in's."""
     empty: Document = {"type": "object", "example": {}}
-    util: Any = sys.modules.get(_SCHEMAS)
-    if util is None or function is None or not util.is_schema_decorated(function):
+    util = find_schemas_of(function) if function else None
+    if util is None:
         return Schemas(empty, empty, tuple(_FILES))
     found = {_ALIASES.get(str(version)) for version in util.get_supported_versions(function)}
     versions = tuple(version for version in _FILES if version in found)

@@ -26,7 +26,8 @@ _MARKED = (
     "azureml_inference_server_http.api.aml_request",
     "azureml.contrib.services.aml_request",
 )
-_SCHEMAS = "inference_schema.schema_util"
+# What knows of @input_schema: the package where it is installed, else the stand-in.
+_SCHEMAS = ("inference_schema.schema_util", "mlctl.scoring.schema.declared")
 
 
 class ScriptRefused(Exception):
@@ -65,7 +66,8 @@ def load_script(app_root: Path, entry_script: str | None, source_directory: str 
     module = import_script(app_root, entry_script, source_directory)
     init = find_function(module, "init")
     driver = getattr(module, "driver_module", None)
-    return _check_run(init, find_function(driver if hasattr(driver, "run") else module, "run"))
+    has_driver = isinstance(driver, ModuleType) and hasattr(driver, "run")
+    return _check_run(init, find_function(driver if has_driver else module, "run"))
 
 
 def import_script(app_root: Path, entry_script: str | None, source_directory: str | None = None) -> ModuleType:
@@ -136,11 +138,16 @@ def _find_inputs(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
 def _find_kind(run: Callable[..., object]) -> Kind:
     """Look for the marks that decorators leave; those of @rawhttp and @input_schema are not on the function."""
     is_raw = any(getattr(sys.modules.get(name), "_rawHttpRequested", False) for name in _MARKED)
-    schemas: Any = sys.modules.get(_SCHEMAS)
-    has_schema = schemas is not None and bool(schemas.is_schema_decorated(run))
+    has_schema = find_schemas_of(run) is not None
     if is_raw and has_schema:
         raise ScriptRefused("run() cannot be decorated with both @rawhttp and @input_schema")
     return Kind.RAW if is_raw else Kind.SCHEMA if has_schema else Kind.TEXT
+
+
+def find_schemas_of(run: Callable[..., object]) -> Any:
+    """Return the module that knows the schemas of run(); None where it is not decorated."""
+    loaded: list[Any] = [sys.modules[name] for name in _SCHEMAS if name in sys.modules]
+    return next((module for module in loaded if module.is_schema_decorated(run)), None)
 
 
 def _call_by_name(run: Callable[..., object], name: str) -> Callable[..., object]:

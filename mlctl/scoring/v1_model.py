@@ -26,16 +26,13 @@ class Model:
         if version is not None and not isinstance(version, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"version must be a whole number, not {version!r}")
         root = _find_root()
-        folder = root / model_name
-        versions = sorted(
-            _list_names(folder), key=lambda name: (name.isdigit(), int(name) if name.isdigit() else 0, name)
-        )
+        versions = _list_versions(root / model_name)
         chosen = str(version) if version is not None else versions[-1] if versions else ""
         if chosen in versions:
-            return str(_find_only(folder / chosen))
+            return str(_find_only(root / model_name / chosen))
         if Path(model_name).exists():
             return model_name
-        known = [f"{name}:{one}" for name in _list_names(root) for one in _list_names(root / name)]
+        known = [f"{name}:{one}" for name in _list_names(root) for one in _list_versions(root / name)]
         wanted = model_name if version is None else f"{model_name}:{version}"
         raise ModelNotFoundException(
             f"there is no model {wanted} in {root}, which holds: {', '.join(known) or 'none'}. The deployment's "
@@ -47,6 +44,12 @@ def _find_root() -> Path:
     """AZUREML_MODEL_DIR is NAME/VERSION below the folder of models."""
     model_dir = os.environ.get("AZUREML_MODEL_DIR")
     return Path(model_dir).parent.parent if model_dir else Path(_ROOT).absolute()
+
+
+def _list_versions(folder: Path) -> list[str]:
+    """Return the folders in a folder, in order of versions: names that are no number first."""
+    names = [name for name in _list_names(folder) if (folder / name).is_dir()]
+    return sorted(names, key=lambda name: (name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
 def _list_names(folder: Path) -> list[str]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote_from_bytes
 
 _ENDS = {"{": "}", "[": "]"}
 _BODILESS = frozenset({204, 304})
+_KEEP_ESCAPES = "mlctl.keep_escapes"
 
 Encoded = tuple[int, bytes]
+
+
+def _keep_escapes(error: UnicodeError) -> tuple[str, int]:
+    """Leave what is not UTF-8 as it stands in the query, as werkzeug does."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return quote_from_bytes(error.object[error.start : error.end], safe=""), error.end
+
+
+codecs.register_error(_KEEP_ESCAPES, _keep_escapes)
 
 
 def query_to_text(query: bytes) -> bytes:
@@ -20,7 +32,7 @@ def query_to_text(query: bytes) -> bytes:
     A value is parsed as JSON where it parses; a repeated name becomes a list.
     """
     values: dict[str, list[Any]] = {}
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+    for name, value in parse_qsl(query.decode(errors="replace"), keep_blank_values=True, errors=_KEEP_ESCAPES):
         values.setdefault(name, []).append(_parse_or_keep(value))
     return json.dumps({name: items[0] if len(items) == 1 else items for name, items in values.items()}).encode()
 

@@ -1,5 +1,6 @@
 """The README and the help texts say what is true: their examples are run."""
 
+import json
 import re
 import shlex
 import shutil
@@ -8,10 +9,12 @@ import sys
 from pathlib import Path
 
 import click
+import pandas
 import pytest
 
 from scripts.reference import list_commands
-from tests.acceptance.conftest import Machine
+from tests.acceptance.conftest import Machine, free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "01-fraud"
@@ -49,8 +52,15 @@ ORDER = (
     *("validate", "endpoint create", "deployment validate", "deployment create", "endpoint get-logs"),
     *("endpoint invoke",),
     *("deployment update", "deployment show", "deployment list", "deployment events", "deployment get-logs"),
-    *("deployment data",),
+    *("deployment data", "deployment profile"),
     *("endpoint show", "endpoint list", "endpoint get-credentials", "endpoint regenerate-keys", "endpoint update"),
+    *("data create", "data show", "data list", "data update", "data archive", "data restore", "data import"),
+    *("data mount", "data list-materialization-status", "data share"),
+    *("compute create", "compute show", "compute list", "compute delete"),
+    *("batch create", "batch-deployment create", "batch show", "batch list", "batch update", "batch-deployment show"),
+    *("batch-deployment list", "batch-deployment update", "batch invoke", "job show", "job list", "batch list-jobs"),
+    *("batch-deployment list-jobs", "job cancel", "batch resume", "job stream", "job download", "job archive"),
+    *("job restore", "job create", "batch-deployment delete", "batch delete"),
     *("deployment delete", "endpoint delete", "artifacts list", "artifacts prune", "doctor"),
     *("daemon logs", "daemon restart", "daemon stop"),
 )
@@ -63,6 +73,8 @@ def test_every_example_of_the_help_texts_runs(fraud: Machine):
         for name, command in commands.items()
         if (match := re.search(r"Example: mlctl (.+)", command.help or ""))
     }
+    # It stays in the foreground: a test of its own runs it.
+    del examples["serve"], commands["serve"]
     assert set(examples) == set(ORDER) == set(commands)
     shutil.copytree("model-blue", "model")
     key = fraud.work / "mlctl-example.key"
@@ -72,11 +84,65 @@ def test_every_example_of_the_help_texts_runs(fraud: Machine):
         if name == "endpoint update":
             fraud.ok("model", "create", "-n", "fraud-model", "-v", "4", "-p", "model-green")
             fraud.ok("deployment", "create", "-f", "green.yml")
+        if name == "data create":
+            write_batch_files(fraud.work / "fraud")
+        if name == "batch invoke":
+            # It runs until it is canceled, under the name that the other examples know.
+            examples[name] = examples[name].replace("--stream", "--job-name fraud-batch-7f3a91c2")
+        if name == "batch resume":
+            Path("go").touch()
         if name == "deployment delete":
             fraud.ok("endpoint", "update", "-n", "fraud-endpoint", "--traffic", "blue=100")
         ran = fraud.run(*shlex.split(examples[name].replace("/tmp/", f"{fraud.work}/")))
         is_refused = (commands[name].help or "").startswith("Refused: ")
         assert ran.code == int(is_refused), ran.err
+
+
+BATCH_SCRIPT = """
+import os, time
+def run(mini_batch):
+    while not os.path.exists(os.environ["GO"]):
+        time.sleep(0.01)
+    return mini_batch
+"""
+
+
+def write_batch_files(folder: Path) -> None:
+    """Write what the examples of batch commands name; the script waits for a file `go`."""
+    (folder / "batch-src").mkdir()
+    (folder / "batch-src" / "score.py").write_text(BATCH_SCRIPT)
+    deployment = {
+        "name": "classic",
+        "endpoint_name": "fraud-batch",
+        "code_configuration": {"code": "./batch-src", "scoring_script": "score.py"},
+        "environment": {"image": "python:3.11"},
+        "environment_variables": {"GO": str(folder / "go")},
+        "compute": "local",
+    }
+    (folder / "classic.yml").write_text(json.dumps(deployment))
+    (folder / "transactions").mkdir()
+    (folder / "transactions" / "november.csv").write_text("amount\n1\n2\n")
+    pandas.DataFrame({"amount": [1.0, 2.0]}).to_parquet(folder / "november.parquet")
+    (folder / "train.yml").write_text("command: python --version\n")
+
+
+def test_the_example_of_serve_runs(fraud: Machine):
+    shutil.copytree("model-blue", "model/model-blue")
+    shutil.copy("src/score.py", "score.py")
+    command = dict(list_commands())["serve"]
+    example = re.search(r"Example: mlctl (.+)", command.help or "")
+    assert example is not None
+    words = [*shlex.split(example[1]), "--port", str(free_port())]
+    log = fraud.work / "serve.log"
+    with log.open("wb") as output:
+        served = subprocess.Popen([sys.executable, "-m", "mlctl.cli.main", *words], stdout=output, stderr=output)
+    try:
+        wait_until(lambda: "ready for serving traffic" in log.read_text() or served.poll() is not None)
+        served.terminate()
+        assert served.wait(20) == 0, log.read_text()
+    finally:
+        served.kill()
+        served.wait()
 
 
 @pytest.mark.parametrize(("name", "command"), list_commands(), ids=[name for name, _ in list_commands()])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import faulthandler
 import logging
 import os
@@ -30,7 +31,11 @@ from mlctl.scoring.user_code import ScriptRefused
 _FAILED_START = 3
 _PR_SET_PDEATHSIG = 1
 _LONGEST_TRACE = 20_000
+# No row is to blame for a full disk, be it the script that wrote to it.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+log = logging.getLogger("mlctl.scoring.batch")
 
 
 class Worker:
@@ -39,7 +44,7 @@ class Worker:
     def __init__(self, order: WorkerOrder, wire: Wire) -> None:
         self._order = order
         self._wire = wire
-        self._rows = Rows(lambda: wire.send({"loading": True}))
+        self._rows = Rows(lambda begins: wire.send({"loading": begins}))
         self._parts = Parts(order.parts, f"{order.name}-{os.getpid()}-{time.time_ns():x}")
         self._render = choose_render(order.format, order.with_input) if order.keeps_rows else None
 
@@ -79,14 +84,23 @@ class Worker:
             run_s, stage = clock() - run_began, "result"
             count = count_results(result)
             reply["items"], reply["succeeded"] = loaded.items, min(count, loaded.items)
+            if count != loaded.items:
+                _warn_of_count(mini_batch["index"], count, loaded.items)
             if self._render is not None:
                 place = self._parts.write(self._render(result, loaded))
                 reply |= Reply(**reply, **place._asdict())
         except BaseException as exc:  # sys.exit() in run() fails one mini-batch, not the worker
             message = str(exc) if isinstance(exc, ResultRefused) else _describe(exc)
+            if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
+                stage = "disk"
             reply["error"] = Error(stage=stage, message=message, trace=_trace(exc))
         reply["run_s"], reply["total_s"] = round(run_s, 6), round(clock() - began, 6)
         return reply
+
+
+def _warn_of_count(index: int, count: int, items: int) -> None:
+    what = f"{items - count} count as failed" if count < items else f"{items} are counted"
+    log.warning("mini-batch %d: run() returned %d results for %d items, %s", index, count, items, what)
 
 
 def _describe(exc: BaseException) -> str:
@@ -120,10 +134,13 @@ def main(arguments: Sequence[str]) -> int:
     # A coordinator that is killed takes its workers with it; the job is resumed by another one.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wire = Wire(parsed.fd)
+    if not wire.is_open:  # killed before the line above
+        return 0
     order = read_order(parsed.order)
     _set_up_logging(order)
     try:
-        exit_code = Worker(order, Wire(parsed.fd)).serve()
+        exit_code = Worker(order, wire).serve()
     except (BrokenPipeError, ConnectionResetError):
         exit_code = 0
     sys.stdout.flush()

@@ -14,13 +14,13 @@ _CHUNK_ROWS = 65_536
 _KEPT_CHUNKS = 2
 _KEPT_BLOCKS = 1
 
-Announce = Callable[[], None]
+Announce = Callable[[bool], None]
 
 
 class Rows:
     """Reads rows of tables. Keeps the last block and some of its rows, since mini-batches follow each other.
 
-    announce: is called before a block is read, which may take longer than a call of run().
+    announce: is called before (True) and after a block is read, which may take longer than a call of run().
     """
 
     def __init__(self, announce: Announce) -> None:
@@ -59,11 +59,12 @@ class Rows:
         key = (table["path"], table["block"])
         found = self._blocks.get(key)
         if found is None:
-            self._announce()
+            self._announce(True)
             if len(self._blocks) >= _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
             blocks = range(table["block"], table["block"] + table["blocks"])
             found = self._blocks[key] = _READERS[table["kind"]](table["path"], blocks)
+            self._announce(False)
         return found
 
 

@@ -1,6 +1,7 @@
 """What a worker and the coordinator of its job tell each other: lines of JSON over a socket.
 
-The coordinator sends leases, lists of mini-batches; the worker answers each mini-batch in their order. The coordinator
+The coordinator sends leases, lists of mini-batches; the worker answers each mini-batch in their order, and says before
+and after when it reads a block of rows, for which the time of run() does not count. The coordinator
 has no part of this module (it never imports mlctl.scoring): `mlctl.batch.children` writes and reads the same lines.
 """
 
@@ -38,7 +39,7 @@ class MiniBatch(TypedDict):
 
 
 class Error(TypedDict):
-    """Why a call failed. stage: `load` (reading the rows), `run`, or `result` (what run() returned)."""
+    """Why a call failed. stage: `load` (reading the rows), `run`, `result` (what it returned), `disk` (it is full)."""
 
     stage: str
     message: str
@@ -70,6 +71,16 @@ class Wire:
         self._socket = socket.socket(fileno=fd)
         self._socket.set_inheritable(False)
         self._reader = self._socket.makefile("rb")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the coordinator is still there."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def leases(self) -> Iterator[list[MiniBatch]]:
         """Yield leases until the coordinator has no more, or is gone."""

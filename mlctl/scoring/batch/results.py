@@ -28,8 +28,8 @@ Render = Callable[[Any, Loaded], Rendered]
 
 
 def count_results(result: Any) -> int:
-    """Return how many results there are; raises ResultRefused for what has no length or is text."""
-    if result is None or isinstance(result, str | bytes):
+    """Return how many results there are; raises ResultRefused for what has no length, no order, or is text."""
+    if result is None or isinstance(result, str | bytes | bytearray | dict | set | frozenset):
         raise ResultRefused(_complain(result))
     try:
         return len(result)

@@ -20,7 +20,7 @@ from pathlib import Path
 from mlctl.scoring.app import Handled, Observer
 from mlctl.scoring.collection.channel import Channel
 from mlctl.scoring.collection.records import LARGE_BYTES, Exchange, OwnData, pack_exchanges, pack_large, pack_own
-from mlctl.scoring.collection.settings import PAYLOADS, CollectionSettings, read_settings
+from mlctl.scoring.collection.settings import PAYLOADS, CollectionSettings, copy_for_worker, read_settings
 
 _FLUSH_EVERY_S = 0.05
 # Looked at before something is taken: one body more, of 100 MB at most, may come on top.
@@ -61,7 +61,8 @@ class DataCollector:
         self._own_lock = threading.Lock()
         self._buffered_bytes = self._own_bytes = 0
         self._is_flush_due = self._is_report_due = self._is_closed = False
-        self._lost, self._reason = 0, ""
+        self.lost_total = self._lost = 0
+        self._reason = ""
         self._said_at = -_SAY_EVERY_S
 
     @property
@@ -161,6 +162,7 @@ class DataCollector:
 
     def _count_lost(self, count: int, reason: str) -> None:
         self._lost += count
+        self.lost_total += count
         self._reason = reason
         if not self._is_report_due:
             self._is_report_due = True
@@ -183,9 +185,14 @@ class DataCollector:
         self._channel.close()
 
 
-def open_collector(file: Path, loop: asyncio.AbstractEventLoop) -> DataCollector | None:
-    """Start collecting as the file asks; None where that cannot be done, which the log then says."""
+def open_collector(file: Path, loop: asyncio.AbstractEventLoop, worker: int | None = None) -> DataCollector | None:
+    """Start collecting as the file asks; None where that cannot be done, which the log then says.
+
+    worker: its number where the replica has several, each of which writes files of its own.
+    """
     try:
+        if worker is not None:
+            file = copy_for_worker(file, worker)
         settings = read_settings(file)
         for name in settings.refused:
             _logger.warning("capture_headers: %s carries a credential and is never noted", name)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -55,3 +56,16 @@ def read_settings(file: Path) -> CollectionSettings:
         captured=tuple(name for name in names if name not in NEVER_CAPTURED),
         refused=tuple(name for name in names if name in NEVER_CAPTURED),
     )
+
+
+def copy_for_worker(file: Path, number: int) -> Path:
+    """Write what one of several workers reads, beside the replica's file: its instance has a name of its own.
+
+    Raises as `read_settings`.
+    """
+    found = json.loads(file.read_text("utf-8"))
+    own = file.with_name(f"{file.name}.{number}")
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
+        json.dump({**found, "instanceId": f"{found['instanceId']}-{number}"}, writer)
+    return own

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -124,9 +124,17 @@ class Replica:
 
 
 def start_process(
-    folder: Path, script: str | None, *options: str, files: Mapping[str, str], environment: Mapping[str, str]
+    folder: Path,
+    script: str | None,
+    *options: str,
+    files: Mapping[str, str],
+    environment: Mapping[str, str],
+    start: Sequence[str] = (sys.executable, "-P", "-m", "mlctl.scoring"),
 ) -> Replica:
-    """Start a replica as the daemon does: on a socket that is bound and listening, with the log opened for it."""
+    """Start a replica as the daemon does: on a socket that is bound and listening, with the log opened for it.
+
+    start: how, for other interpreters than mlctl's own.
+    """
     code = folder / "code"
     for name, text in {**files, **({"code/score.py": script} if script is not None else {})}.items():
         path = folder / name
@@ -139,7 +147,7 @@ def start_process(
         listener.listen(128)
         names = ["--endpoint", "fraud-endpoint", "--deployment", "blue", "--replica", "blue-1"]
         failure = ["--failure-file", str(folder / "failure.json")]
-        command = [sys.executable, "-P", "-m", "mlctl.scoring", "--fd", str(listener.fileno()), *names, *failure]
+        command = [*start, "--fd", str(listener.fileno()), *names, *failure]
         process = subprocess.Popen(
             [*command, *options],
             pass_fds=[listener.fileno()],

@@ -13,6 +13,12 @@ from scripts.reference import find_command, judge_flags, list_az_commands
 
 COMMANDS = list(list_az_commands())
 IDS = [f"{group} {verb}" for group, verb, _ in COMMANDS]
+REASONS = (
+    "there is no Azure ML registry on this machine",
+    "mlctl builds none",
+    "data assets are paths of this machine",
+    "there are no connections to databases here",
+)
 VALUES = {"int": ["1"], "flag": [], "bool3": ["true"]}
 
 
@@ -67,5 +73,5 @@ def test_what_is_refused_says_why(
         code = run(line)
     assert (code, out.getvalue()) == (1, "")
     assert reason
-    assert "there is no Azure ML registry on this machine" in err.getvalue() or "mlctl builds none" in err.getvalue()
+    assert any(known in err.getvalue() for known in REASONS)
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,10 @@ def ask(words: tuple[str, ...], home: Path, **environ: str) -> str:
 
 @pytest.mark.parametrize(
     "words",
-    [("--help",), ("endpoint", "list"), ("model", "list"), ("environment", "list"), ("artifacts", "list")],
+    [
+        *(("--help",), ("endpoint", "list"), ("model", "list"), ("environment", "list"), ("artifacts", "list")),
+        *(("batch", "list"), ("data", "list"), ("compute", "list")),
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported(words: tuple[str, ...], tmp_path: Path):

@@ -9,21 +9,33 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from hypothesis import strategies as st
 
+from mlctl.entities.batch_deployment import (
+    BatchDeployment,
+    BatchSettings,
+    ModelBatchDeployment,
+    PipelineBatchDeployment,
+)
+from mlctl.entities.component import InputPort, PipelineComponent, Step
+from mlctl.entities.compute import Compute, ComputeTypes
 from mlctl.entities.deployment_settings import Collection, TargetUtilizationScaleSettings
 from mlctl.entities.endpoint import Identity, TrafficMap
 from mlctl.entities.environment import InlineEnvironment
 from mlctl.entities.parts import Part
+from mlctl.entities.schedule import CronExpression, CronTrigger, Moment, OneOrMany, RecurrenceTrigger, TimeZone
 from mlctl.entities.values import (
     AnyMap,
     AnyScalar,
     AssetName,
     Choice,
+    ComputeName,
     ComputeReference,
+    FileName,
     Flag,
     Fraction,
     Name,
     ReferenceText,
     Text,
+    UrlPath,
     Value,
     WholeNumber,
 )
@@ -48,7 +60,13 @@ def documents(model: type[Part]) -> st.SearchStrategy[dict[str, Any]]:
         del optional["max_instances"]
         optional["min_instances"] = st.integers(1, 5)
         required["max_instances"] = st.integers(5, 50)
+    if issubclass(model, Compute):
+        optional["max_instances"] = st.just(10_000)
+        required["max_instances"] = optional.pop("max_instances")
     strategy = st.fixed_dictionaries(required, optional=optional)
+    for owner, mend in _MENDED.items():
+        if issubclass(model, owner):
+            return strategy.map(mend)
     if issubclass(model, InlineEnvironment):
         return strategy.map(_choose_image_or_build)
     if issubclass(model, Identity):
@@ -107,12 +125,20 @@ _STRATEGIES: dict[type[Value], Callable[[Any], st.SearchStrategy[Any]]] = {
     Fraction: lambda value: st.floats(value.low, value.high) | st.integers(0, 1),
     Flag: _for_flag,
     Choice: _for_choice,
+    ComputeTypes: _for_choice,
     Name: lambda value: NAMES,
     AssetName: _for_asset_name,
     ReferenceText: lambda value: REFERENCES,
     ComputeReference: lambda value: st.builds("azureml:{}".format, ASSET_NAMES),
+    ComputeName: lambda value: ASSET_NAMES | st.builds("azureml:{}".format, ASSET_NAMES),
+    FileName: lambda value: st.from_regex(r"[a-z][a-z0-9 .-]{0,20}", fullmatch=True),
+    CronExpression: lambda value: st.sampled_from(["0 6 * * 1", "*/15 0-6 1,15 jan-mar SUN", "5 4 * * *"]),
+    Moment: lambda value: st.datetimes().map(lambda moment: moment.isoformat()),
+    TimeZone: lambda value: st.sampled_from(["UTC", "Romance Standard Time", "Europe/Berlin"]),
+    OneOrMany: lambda value: _for_value(value.item) | st.lists(_for_value(value.item), min_size=1, max_size=3),
     AnyMap: _for_map,
     AnyScalar: lambda value: SCALARS,
+    UrlPath: lambda value: st.sampled_from(["/", "/score", "/v1/models/fraud:predict"]),
     Text: lambda value: WORDS,
 }
 
@@ -125,3 +151,43 @@ def _choose_image_or_build(data: dict[str, Any]) -> dict[str, Any]:
 
 def _part_live_and_mirrored(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "mirror_traffic": {"Shadow": 50}} if "mirror_traffic" in data else data
+
+
+def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in names}
+
+
+def _keep_one_of(first: str, second: str, otherwise: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Make a document of two fields that exclude each other hold one of them."""
+
+    def keep(data: dict[str, Any]) -> dict[str, Any]:
+        if data.get(first) is not None:
+            return _without(data, second)
+        return {**_without(data, first), second: data.get(second) or otherwise}
+
+    return keep
+
+
+def _keep_one_count(data: dict[str, Any]) -> dict[str, Any]:
+    data = _without(data, "output_file_name") if "output_action" in data else data
+    resources = data.get("resources")
+    return {**data, "resources": _without(resources, "instance_count")} if resources else data
+
+
+def _keep_own_count(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "settings": _without(data["settings"], "instance_count")} if data.get("settings") else data
+
+
+# Models whose fields have to fit each other -> how a document is made to.
+_MENDED: dict[type[Part], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    PipelineBatchDeployment: _keep_one_of("job_definition", "component", "./component.yml"),
+    Step: _keep_one_of("component", "command", "python prep.py"),
+    ModelBatchDeployment: _keep_own_count,
+    BatchDeployment: _keep_one_count,
+    BatchSettings: lambda data: _without(data, "output_file_name") if "output_action" in data else data,
+    InputPort: lambda data: _without(data, "default"),
+    CronTrigger: lambda data: _without(data, "end_time"),
+    RecurrenceTrigger: lambda data: _without(data, "end_time"),
+    PipelineComponent: lambda data: data if data["jobs"] else {**data, "jobs": {"prep": {"command": "ls"}}},
+    Compute: lambda data: {**data, "properties": {"mlctl.dask.scheduler": "tcp://127.0.0.1:8786"}},
+}

@@ -76,3 +76,13 @@ def test_an_endpoints_egress_is_unknown_to_azure(tmp_path: Path):
     document = {"name": "fraud", "auth_mode": "key", "egress_public_network_access": "disabled"}
     assert check(tmp_path, document, azure=False).is_valid
     assert not check(tmp_path, document).is_valid
+
+
+def test_azure_serves_only_some_models_without_a_script(tmp_path: Path):
+    model = {"path": "./model.pkl"}
+    (problem,) = check(tmp_path, {**WHOLE, "model": model}).problems
+    assert problem.message == "Azure refuses: model: a custom_model cannot be served without a scoring script"
+    code = {"code": "./src", "scoring_script": "score.py"}
+    assert check(tmp_path, {**WHOLE, "model": model, "code_configuration": code}).is_valid
+    assert check(tmp_path, {**WHOLE, "model": {**model, "type": "mlflow_model"}}).is_valid
+    assert check(tmp_path, {**WHOLE, "model": model}, azure=False).is_valid

@@ -138,6 +138,7 @@ def _strip_time(answer: Answer) -> tuple[int, bytes, bytes]:
     [*PLAIN.values(), *EXACT.values()],
     ids=[*(run.__name__ for run in PLAIN), *(f"{run.__name__}-exact" for run in EXACT)],
 )
+@settings(deadline=None)  # other work on the machine is no fault
 @given(bodies=BODIES)
 def test_joined_requests_are_answered_as_alone_byte_for_byte(bench: Bench, bodies: list[bytes]) -> None:
     alone = [bench.score(make_ticket(body)) for body in bodies]
@@ -438,3 +439,28 @@ def test_stop_behind_requests_that_are_joined_ends_all_threads() -> None:
                 assert not thread.is_alive()
 
     asyncio.run(asyncio.wait_for(scenario(), 15))
+
+
+def run_echo(body: str) -> dict[str, Any]:
+    return {"sums": [row[0] for row in _rows(body)], "factor": json.loads(body)["factor"]}
+
+
+def test_what_stands_beside_the_rows_may_stand_in_the_result() -> None:
+    bench = Bench(run_echo).teach(b'{"rows": [[1]], "factor": 0}', b'{"rows": [[2]], "factor": 0}')
+    for turn in range(40):
+        factor = turn % 8
+        bodies = [b'{"rows": [[%d]], "factor": %d}' % (number, factor) for number in (turn, turn + 1)]
+        answers = bench.ask(*bodies)
+        assert [json.loads(answer.body) for answer in answers] == [
+            {"sums": [number], "factor": factor} for number in (turn, turn + 1)
+        ]
+    assert bench.batching.is_on
+    # Each factor but the first was looked at once, request by request.
+    assert len(bench.calls) == 40 + 7 * 2
+
+
+def test_result_with_ever_new_values_beside_the_rows_is_given_up() -> None:
+    bench = Bench(run_echo).teach(b'{"rows": [[1]], "factor": 0}', b'{"rows": [[2]], "factor": 0}')
+    for turn in range(1, 70):
+        bench.ask(*[b'{"rows": [[%d]], "factor": %d}' % (number, turn) for number in range(2)])
+    assert not bench.batching.is_on

@@ -122,8 +122,9 @@ def test_what_waits_is_bounded_and_the_loss_is_said_once_a_minute(
     assert [delay_s for delay_s, _ in reports] == [0.0]
     reports[0][1]()
     assert "lost what belongs to" in caplog.text
-    channel.waiting_bytes = 20_000
+    channel.waiting_bytes, lost = 20_000, collector.lost_total
     observe(handled())
+    assert collector.lost_total == lost + 1
     assert loop.calls[-1][0] == 60.0
     channel.waiting_bytes = 0
     collector.close()

@@ -7,7 +7,7 @@ from asyncio import Future
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlctl.scoring.answers import Answer
@@ -83,6 +83,7 @@ def test_what_is_no_object_with_one_list_of_rows_is_left_alone(body: str) -> Non
     assert find_rows(body, "features") is None
 
 
+@settings(deadline=None)  # other work on the machine is no fault
 @given(before=st.dictionaries(st.text(max_size=3), JSON, max_size=2), rows=st.lists(JSON, min_size=1, max_size=4))
 def test_every_object_with_rows_is_found_and_put_together_again(before: dict[str, Any], rows: list[Any]) -> None:
     body = json.dumps({**before, "rows": rows, "after": 1}, ensure_ascii=False)
@@ -92,6 +93,7 @@ def test_every_object_with_rows_is_found_and_put_together_again(before: dict[str
     assert f"{found.head}[{found.text}]{found.tail}" == body
 
 
+@settings(deadline=None)  # other work on the machine is no fault
 @given(
     bodies=st.lists(
         st.sampled_from(

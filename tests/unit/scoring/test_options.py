@@ -27,3 +27,20 @@ def test_wrong_numbers_are_usage_errors(wrong: list[str], capsys: pytest.Capture
         read_options([*NAMES, *wrong], {})
     assert caught.value.code == 2
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_several_sockets_are_a_worker_each() -> None:
+    options = read_options([*NAMES, "--fd", "4", "--socket", "/a", "--socket", "/b"], {})
+    assert (options.fds, options.sockets, options.workers) == ((3, 4), (Path("/a"), Path("/b")), 2)
+
+
+def test_workers_may_share_one_socket() -> None:
+    options = read_options([*NAMES, "--workers", "3"], {})
+    assert (options.fds, options.workers) == ((3,), 3)
+
+
+@pytest.mark.parametrize("more", [["--fd", "4", "--workers", "2"], ["--socket", "/a", "--socket", "/b"]])
+def test_sockets_and_workers_have_to_fit(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_options([*NAMES, *more], {})
+    assert more[-2] in capsys.readouterr().err

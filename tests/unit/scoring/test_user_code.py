@@ -89,11 +89,25 @@ def test_driver_module_provides_run(tmp_path: Path) -> None:
         tmp_path,
         """
         import types
-        driver_module = types.SimpleNamespace(run=lambda data: "driver")
+        driver_module = types.ModuleType("driver")
+        driver_module.run = lambda data: "driver"
         def init(): return "outer"
         """,
     )
     assert (script.init(), script.run("x")) == ("outer", "driver")
+
+
+def test_driver_module_that_is_no_module_is_none(tmp_path: Path) -> None:
+    script = _load(
+        tmp_path,
+        """
+        import types
+        driver_module = types.SimpleNamespace(run=lambda data: "driver")
+        def init(): pass
+        def run(data): return "outer"
+        """,
+    )
+    assert script.run("x") == "outer"
 
 
 def test_dataclasses_of_a_script_work(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_highest_version_is_meant_unless_one_is_given(models: Path):
 
 
 def test_a_file_of_that_name_is_next_then_it_is_an_error(models: Path, tmp_path: Path):
-    with pytest.raises(ModelNotFoundException, match=r"no model local\.pkl.*fraud:10, fraud:2"):
+    with pytest.raises(ModelNotFoundException, match=r"no model local\.pkl.*fraud:2, fraud:10"):
         Model.get_model_path("local.pkl")
     (tmp_path / "local.pkl").touch()
     assert Model.get_model_path("local.pkl") == "local.pkl"
@@ -38,6 +38,27 @@ def test_a_version_must_hold_one_entry(models: Path):
     (models / "fraud" / "2" / "second.pkl").touch()
     with pytest.raises(ModelNotFoundException, match="one file or folder, it holds 2"):
         Model.get_model_path("fraud", 2)
+
+
+def test_versions_are_folders_in_the_order_of_their_numbers(models: Path):
+    for name in ("next", "9"):
+        (models / "fraud" / name).mkdir()
+        (models / "fraud" / name / "model.pkl").touch()
+    (models / "fraud" / "99").touch()
+    assert Model.get_model_path("fraud") == str(models / "fraud" / "10" / "model.pkl")
+
+
+def test_folder_that_holds_files_only_is_a_path_and_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AZUREML_MODEL_DIR", "model")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.pkl").touch()
+    assert Model.get_model_path("model") == "model"
+
+
+def test_without_a_model_folder_the_working_directory_is_looked_at(models: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("AZUREML_MODEL_DIR")
+    assert Model.get_model_path("fraud") == str(models / "fraud" / "10" / "model.pkl")
 
 
 def test_nothing_else_of_the_class_is_there(models: Path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlctl.scoring.wire import encode_result, encode_result_exactly, query_to_text
@@ -20,18 +20,21 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # other work on the machine is no fault
 @given(JSON)
 def test_text_that_is_json_of_a_container_is_sent_as_it_is(value: Any) -> None:
     text = json.dumps([value])
     assert encode_result(text) == (200, text.encode())
 
 
+@settings(deadline=None)  # other work on the machine is no fault
 @given(JSON.filter(lambda value: not isinstance(value, str) and value is not None))
 def test_values_are_encoded_as_json_does(value: Any) -> None:
     status, body = encode_result(value)
     assert (status, json.loads(body)) == (200, value)
 
 
+@settings(deadline=None)  # other work on the machine is no fault
 @given(st.text().filter(lambda text: text[:1] not in ("{", "[")))
 def test_other_text_becomes_a_json_string(text: str) -> None:
     assert json.loads(encode_result(text)[1]) == text
@@ -132,6 +135,10 @@ def test_exact_mode_knows_no_numpy(result: Any) -> None:
         (b"a=%5B1%2C2%5D", {"a": [1, 2]}),
         (b"a=%C3%A4+b", {"a": "ä b"}),
         (b"a=", {"a": ""}),
+        (b"a&=1", {"a": "", "": 1}),
+        (b"a=%FF%C3%A4%e9", {"a": "%FFä%E9"}),
+        ("a=ä".encode(), {"a": "ä"}),
+        (b"a=NaN5&b=" + b"[" * 100_000, {"a": "NaN5", "b": "[" * 100_000}),
     ],
 )
 def test_query_becomes_json_text(query: bytes, values: dict[str, Any]) -> None:

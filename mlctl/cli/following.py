@@ -1,0 +1,227 @@
+"""A job while it runs: bars and counts that move on a terminal, plain lines elsewhere, the log of a command job."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlctl.ops import batch_jobs
+from mlctl.ops.session import Session
+
+if TYPE_CHECKING:
+    from mlctl.ops.batch_jobs import Job
+
+_LOOK_EVERY_S = 0.1
+_SAY_EVERY_S = 10.0
+_RATE_OVER_S = 5.0
+_BAR_WIDTH = 30
+_SHOWN_WORKERS = 4
+_SHOWN_FAILURES = 3
+Say = Callable[[str], None]
+
+
+class Pace:
+    """Items per second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def add(self, at: float, done: int) -> None:
+        """Note how many were done by then."""
+        self._seen.append((at, done))
+        while len(self._seen) > 2 and at - self._seen[0][0] > _RATE_OVER_S:
+            self._seen.popleft()
+
+    @property
+    def per_second(self) -> float:
+        """The rate; 0 until something was done."""
+        (first_at, first), (last_at, last) = (self._seen[0], self._seen[-1]) if self._seen else ((0.0, 0), (0.0, 0))
+        return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
+
+
+def follow(session: Session, name: str, *, is_live: bool, say: Say) -> Job:
+    """Show a job until it has ended, and return it. is_live: draw on stderr; else `say` lines.
+
+    A KeyboardInterrupt passes through: the job goes on.
+    """
+    job = batch_jobs.look(session, name)
+    if job.row.kind == "command":
+        return _follow_log(session, name, say)
+    return _draw(session, name) if is_live else _tell(session, name, say)
+
+
+def _watch(session: Session, name: str, show: Callable[[Job, Pace], None]) -> Job:
+    """Look at a job again and again, until it has ended."""
+    pace = Pace()
+    while True:
+        job = batch_jobs.look(session, name)
+        pace.add(float(job.progress.get("updated_at") or 0.0), int(job.progress.get("items_done") or 0))
+        show(job, pace)
+        if job.has_ended:
+            return job
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _tell(session: Session, name: str, say: Say) -> Job:
+    told_at, told = time.monotonic(), ""
+
+    def show(job: Job, pace: Pace) -> None:
+        nonlocal told_at, told
+        if job.status != told:
+            told = job.status
+            say(f"{name}: {told}")
+        if job.progress.get("items_done") and time.monotonic() - told_at > _SAY_EVERY_S and not job.has_ended:
+            told_at = time.monotonic()
+            say(f"{name}: {describe_progress(job, pace)}")
+
+    return _watch(session, name, show)
+
+
+def _unit(job: Job) -> str:
+    return "files" if job.row.spec["input"]["mode"] == "files" else "rows"
+
+
+def describe_progress(job: Job, pace: Pace) -> str:
+    """Say in one line how far a job is."""
+    progress, unit = job.progress, _unit(job)
+    done, total = int(progress.get("items_done") or 0), progress.get("items_total")
+    parts = [f"{done:,}" + (f" of {int(total):,} {unit}" if total else f" {unit}")]
+    if pace.per_second:
+        parts.append(show_rate(pace.per_second, unit))
+        if total:
+            parts.append(f"{show_duration((int(total) - done) / pace.per_second)} left")
+    parts += [
+        f"{int(progress[key]):,} {word}"
+        for key, word in (("retries", "retries"), ("items_failed", "failed"))
+        if progress.get(key)
+    ]
+    return ", ".join(parts)
+
+
+def show_rate(rate: float, unit: str) -> str:
+    """Render a rate in the unit a person would say: 1.04 M rows/s."""
+    if rate >= 1e6:
+        return f"{rate / 1e6:,.2f} M {unit}/s"
+    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:,.1f} {unit}/s"
+
+
+def show_duration(seconds: float) -> str:
+    """Render a time: 0:00:07."""
+    whole = max(0, round(seconds))
+    return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
+
+
+def _draw(session: Session, name: str) -> Job:
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True, highlight=False), transient=True, refresh_per_second=8) as live:
+        return _watch(session, name, lambda job, pace: live.update("\n".join(_picture(job, pace))))
+
+
+def _picture(job: Job, pace: Pace) -> Iterator[str]:
+    progress, unit = job.progress, _unit(job)
+    total = progress.get("items_total")
+    workers: list[Mapping[str, Any]] = progress.get("workers") or []
+    count = f"{int(total):,} {unit} · {int(progress['mini_batches_total']):,} mini-batches · " if total else ""
+    yield f"job {job.row.name}   {count}{len(workers) or job.row.spec['instance_count']} workers"
+    done = int(progress.get("items_done") or 0)
+    words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing"}
+    word = words.get(job.status, job.status)
+    share = f"{_bar(done / total)} {100 * done / total:3.0f} %   " if total else ""
+    rate = f"   {show_rate(pace.per_second, unit)}" if pace.per_second else ""
+    left = f"   {show_duration((total - done) / pace.per_second)} left" if total and pace.per_second else ""
+    yield f"{word:<8}{share}{done:,} {unit}{rate}{left}"
+    parts = [
+        f"retried {int(progress.get('retries') or 0):,}",
+        f"failed {unit} {int(progress.get('items_failed') or 0):,}",
+    ]
+    workers = workers if job.status == "Running" else []
+    parts += [_worker(worker) for worker in workers[:_SHOWN_WORKERS]]
+    if len(workers) > _SHOWN_WORKERS:
+        parts.append(f"and {len(workers) - _SHOWN_WORKERS} more")
+    yield f"        {'   '.join(parts)}"
+
+
+def _bar(share: float) -> str:
+    full = min(_BAR_WIDTH, int(share * _BAR_WIDTH))
+    return "━" * full + ("╸" if full < _BAR_WIDTH else "") + "─" * (_BAR_WIDTH - full - 1)
+
+
+def _worker(worker: Mapping[str, Any]) -> str:
+    mini_batch = worker.get("mini_batch")
+    state = (
+        "in init()" if worker.get("pid") is None else "waiting" if mini_batch is None else f"mini-batch {mini_batch:,}"
+    )
+    return f"worker {worker['number']} {'●' if mini_batch is not None else '○'} {state}"
+
+
+def _follow_log(session: Session, name: str, say: Say) -> Job:
+    job = batch_jobs.look(session, name)
+    path, position = Path(job.folder) / "user_logs" / "std_log.txt", 0
+    while True:
+        job = batch_jobs.look(session, name)
+        text, position = _read_from(path, position)
+        if text:
+            say(text.removesuffix("\n"))
+        if job.has_ended:
+            return job
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _read_from(path: Path, position: int) -> tuple[str, int]:
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            content = file.read()
+    except OSError:
+        return "", position
+    # Half a character is read with its other half.
+    whole = content[: content.rfind(b"\n") + 1] or content
+    return whole.decode(errors="replace"), position + len(whole)
+
+
+def summarize(job: Job) -> Iterator[str]:
+    """Yield the lines that tell how a job ended."""
+    if job.row.kind == "command":
+        yield f"{job.status}" + (f": {job.row.error}" if job.row.error else "")
+        return
+    progress, unit = job.progress, _unit(job)
+    took_s = (job.row.ended_at or time.time()) - (job.row.started_at or job.row.created_at)
+    counts = (
+        f"{int(progress.get('items_done') or 0):,} {unit} in · {int(progress.get('items_succeeded') or 0):,} scored · "
+        f"{int(progress.get('items_failed') or 0):,} failed"
+    )
+    yield f"{job.status} in {took_s:.1f} s     {counts}"
+    if job.row.error:
+        yield f"why           {job.row.error}"
+    if job.status == "NotResponding":
+        yield f"go on         mlctl batch resume -n {job.row.name}"
+    if progress.get("output"):
+        from mlctl.cli.render import show_bytes
+
+        yield f"scores        {progress['output']}   ({show_bytes(int(progress.get('output_bytes') or 0))})"
+    elif job.status == "Completed":
+        yield f"output        {job.row.spec['output']['folder']}"
+    if progress.get("items_failed") and (job.folder / "failed_items.jsonl").exists():
+        yield f"failed {unit:<6} {job.folder / 'failed_items.jsonl'}"
+        examples: list[Mapping[str, Any]] = progress.get("failed_examples") or []
+        for example in examples[:_SHOWN_FAILURES]:
+            yield f"              {example['item']}: {str(example['error']).splitlines()[0]}"
+    yield f"logs          {job.folder / 'logs'}"
+
+
+def ask_to_cancel(name: str) -> bool:
+    """Ask, after Ctrl-C on a terminal, whether the job shall end, too."""
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(f"\n{name} goes on. Cancel it? (y/N): ")
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        return False

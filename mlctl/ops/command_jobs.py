@@ -1,0 +1,120 @@
+"""Command jobs: a YAML file becomes a command that a coordinator runs on this machine."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlctl.batch.command import CommandOrder, write_command
+from mlctl.batch.launch import find_folder
+from mlctl.entities.command_job import CommandJob
+from mlctl.entities.stored import read_map
+from mlctl.errors import InvalidInput
+from mlctl.ops import batch_jobs, environments
+from mlctl.ops.batch_jobs import Job
+from mlctl.ops.data import resolve_input
+from mlctl.ops.datastores import find_datastore
+from mlctl.ops.session import Session
+from mlctl.registry import artifacts, jobs
+from mlctl.runtimes.environments import own_interpreter
+
+_EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+
+
+def create(session: Session, *, file: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Job:
+    """Start a command job and return at once; nothing is left behind when it is refused."""
+    from mlctl.ops.loading import load
+
+    spec = load(file, lambda _: CommandJob, overrides=overrides, options={"name": name}).to_document()
+    folder = file.absolute().parent
+    chosen = spec.get("name") or f"command-{secrets.token_hex(4)}"
+    if _NAME.fullmatch(chosen) is None:
+        raise InvalidInput(f'name: "{chosen}" is no name: up to 255 letters, digits, _ and -, the first no sign')
+    inputs = {each: _find_input(session, value, folder) for each, value in read_map(spec, "inputs").items()}
+    home = find_folder(session.settings.home, chosen)
+    outputs = {
+        each: _find_output(session, value, home.path / "outputs" / each, folder)
+        for each, value in read_map(spec, "outputs").items()
+    }
+    python = _find_python(session, spec.get("environment"), file)
+    code = _find_code(session, spec.get("code"), folder)
+    # Written down first: a name that is taken is refused before its folder is touched.
+    row = jobs.insert(
+        session.store,
+        name=chosen,
+        kind="command",
+        workspace=session.workspace,
+        spec={**spec, "output_folders": outputs},
+    )
+    home.make()
+    write_command(
+        home.order,
+        CommandOrder(
+            name=chosen,
+            command=_fill_in(spec["command"], {"inputs": inputs, "outputs": outputs}),
+            python=str(python),
+            code=code,
+            environment_variables={key: _text(value) for key, value in read_map(spec, "environment_variables").items()},
+            outputs=outputs,
+            timeout_s=read_map(spec, "limits").get("timeout"),
+        ),
+    )
+    return batch_jobs.start(session, row)
+
+
+def _find_input(session: Session, value: Any, folder: Path) -> str:
+    """Return a literal's text, or the path of data."""
+    if not isinstance(value, Mapping):
+        return _text(value)
+    given: dict[str, Any] = {**value}  # pyright: ignore[reportUnknownArgumentType]
+    if given.get("path") is None:
+        return _text(given.get("value"))
+    return resolve_input(session, given["path"], folder)[1][0]
+
+
+def _find_output(session: Session, value: Any, default: Path, folder: Path) -> str:
+    given = value.get("path") if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(given, str):
+        return str(default)
+    found = find_datastore(session.settings, given)
+    if found is None and "://" in given:
+        raise InvalidInput(f"outputs: {given} is not on this machine", hint="give a folder: path: ./outputs")
+    return str(found or (folder / given).absolute())
+
+
+def _find_python(session: Session, given: Any, file: Path) -> Path:
+    from mlctl.ops.resolving import find_asset, is_azures_own
+
+    if given is None or (isinstance(given, str) and is_azures_own(session, given)):
+        return own_interpreter().python
+    if isinstance(given, str):
+        source = environments.read_registered(find_asset(session, "environment", given))
+    else:
+        source = environments.read_inline(given, file.absolute().parent, file)
+    return environments.ensure(session, source).python
+
+
+def _find_code(session: Session, given: str | None, folder: Path) -> str | None:
+    if given is None:
+        return None
+    path = (folder / given.removeprefix("file://")).resolve()
+    if not path.exists():
+        raise InvalidInput(f"code: {path} does not exist", hint=f"paths start from the file's folder: ls {path.parent}")
+    stored = artifacts.store_artifact(session.store, session.settings.artifacts, path)
+    return str(stored.path / stored.name) if path.is_dir() else str(stored.path)
+
+
+def _fill_in(command: str, values: Mapping[str, Mapping[str, str]]) -> str:
+    """Put values in place of `${{inputs.x}}`, quoted for the shell."""
+    return _EXPRESSION.sub(lambda found: shlex.quote(values[found[1]].get(found[2], "./outputs")), command)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

@@ -1,0 +1,110 @@
+"""Jobs as the objects that az prints. Source: az's surface 1.3, 1.8, 4.1 and 4.3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlctl.entities.stored import read_map
+from mlctl.ops.batch_jobs import Job
+from mlctl.ops.documents import Document, creation_context, workspace_id
+from mlctl.ops.session import Session
+
+_COUNTS = (
+    *("items_total", "items_done", "items_succeeded", "items_failed"),
+    *("mini_batches_total", "mini_batches_done", "mini_batches_failed", "retries"),
+)
+
+
+def job_id(session: Session, job: Job) -> str:
+    """Return a job's id in Azure's form; its last part is the name."""
+    return f"{workspace_id(job.row.workspace, session.resource_group)}/jobs/{job.row.name}"
+
+
+def reference(session: Session, job: Job) -> Document:
+    """Return a job as `batch invoke` and `list-jobs` print it."""
+    return {
+        "id": job_id(session, job),
+        "name": job.row.name,
+        "resourceGroup": session.resource_group,
+        "status": job.status,
+        "type": "pipeline" if job.row.kind == "batch" else job.row.kind,
+    }
+
+
+def deployment_reference(job: Job) -> Document:
+    """Return a job as `batch-deployment list-jobs` prints it."""
+    return {"name": job.row.name, "status": job.status, "output": _outputs(job).get("score", {}).get("path")}
+
+
+def job_document(session: Session, job: Job) -> Document:
+    """Return a job as `job show` prints it."""
+    row, spec = job.row, job.row.spec
+    document: Document = {
+        **{key: spec[key] for key in ("command", "environment", "code", "compute", "description") if key in spec},
+        "id": job_id(session, job),
+        "name": row.name,
+        "display_name": spec.get("display_name") or row.name,
+        "type": "pipeline" if row.kind == "batch" else row.kind,
+        "status": job.status,
+        "experiment_name": spec.get("experiment_name") or "Default",
+        "services": {
+            "Studio": {"endpoint": f"file://{job.folder}", "type": "Studio"},
+            "Tracking": {"endpoint": f"file://{job.folder}", "type": "Tracking"},
+        },
+        "creation_context": _context(job),
+        "tags": read_map(spec, "tags"),
+        "properties": {**read_map(spec, "properties"), **_properties(job)},
+        "inputs": _inputs(job),
+        "outputs": _outputs(job),
+        "resourceGroup": session.resource_group,
+    }
+    if row.kind == "batch":
+        document |= {"compute": "local", "jobs": {"batchscoring": {"type": "parallel", "status": job.status}}}
+        document["settings"] = {"default_compute": "local"}
+    if row.error:
+        document["error"] = {"code": "UserError" if job.status == "Failed" else job.status, "message": row.error}
+    return document
+
+
+def _context(job: Job) -> Document:
+    row = job.row
+    changed_at = row.ended_at or row.started_at or row.created_at
+    return creation_context(row.created_at, row.created_by, changed_at, row.created_by)
+
+
+def _properties(job: Job) -> dict[str, str]:
+    found = {f"mlctl.{name}": str(job.progress[name]) for name in _COUNTS if job.progress.get(name) is not None}
+    if job.row.endpoint:
+        found |= {"azureml.batchEndpoint": job.row.endpoint, "azureml.deploymentname": str(job.row.deployment)}
+    if job.row.started_at is not None:
+        found["StartTimeUtc"] = creation_context(job.row.started_at, "", 0, "")["created_at"]
+    if job.row.ended_at is not None:
+        found["EndTimeUtc"] = creation_context(job.row.ended_at, "", 0, "")["created_at"]
+    return found
+
+
+def _inputs(job: Job) -> Document:
+    given: Any = job.row.spec.get("inputs")
+    if isinstance(given, Mapping):
+        return dict(given)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    paths: list[str] = read_map(job.row.spec, "input").get("paths") or []
+    names = ["data"] if len(paths) == 1 else [f"data_{number}" for number in range(1, len(paths) + 1)]
+    return {
+        name: {"type": _kind_of(path), "mode": "ro_mount", "path": path}
+        for name, path in zip(names, paths, strict=True)
+    }
+
+
+def _kind_of(path: str) -> str:
+    from pathlib import Path
+
+    return "uri_folder" if Path(path).is_dir() else "uri_file"
+
+
+def _outputs(job: Job) -> Document:
+    if job.row.kind == "batch":
+        output = job.row.spec["output"]
+        return {"score": {"type": "uri_folder", "mode": "rw_mount", "path": output["folder"]}}
+    folders = read_map(job.row.spec, "output_folders")
+    return {name: {"type": "uri_folder", "mode": "rw_mount", "path": path} for name, path in folders.items()}

@@ -1,0 +1,1 @@
+"""`mlctl serve`: one script as Azure's inference server serves it, in the foreground."""

@@ -1,0 +1,296 @@
+"""How a job ends: counts that add up, a verdict, logs where Azure has them, nothing left behind."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from mlctl.batch.engine import Engine
+from mlctl.batch.folder import JobFolder
+from mlctl.batch.launch import find_folder, is_coordinated
+from mlctl.batch.order import JobInput, JobOrder, JobOutput
+from mlctl.errors import UserCodeFailed
+from tests.acceptance.batch.conftest import Desk, Run
+from tests.waiting import wait_until
+
+SOME_FAIL = """
+def run(mini_batch):
+    numbers = [int(path.rsplit("/", 1)[1]) for path in mini_batch]
+    if set(numbers) & {3, 4, 11}:
+        raise ValueError("unlucky")
+    return numbers
+"""
+
+
+def tries(ended: Run) -> list[dict[str, str]]:
+    with (ended.folder.system_logs / "job_report" / "processed_mini-batches.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_counts_add_up_and_failed_items_are_listed_in_order(desk: Desk) -> None:
+    ended = desk.run(SOME_FAIL, desk.write_files(20), mini_batch_size=4, instance_count=2)
+    done, succeeded, failed = ended.counts
+    assert (done, succeeded, failed) == (20, 17, 3)
+    assert len(ended.lines) == succeeded
+    assert [Path(item["item"]).name for item in ended.failed_items] == ["0003", "0004", "0011"]
+    assert {item["error"] for item in ended.failed_items} == {"ValueError: unlucky"}
+    assert [item["mini_batch"] for item in ended.failed_items] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "state"),
+    [
+        ({"error_threshold": -1}, "Completed"),
+        ({"error_threshold": 3}, "Completed"),
+        ({"error_threshold": 2}, "Failed"),
+        ({"error_threshold": 0}, "Failed"),
+        ({"mini_batch_error_threshold": 0}, "Completed"),
+        ({"mini_batch_size": 1, "mini_batch_error_threshold": 3}, "Completed"),
+        ({"mini_batch_size": 1, "mini_batch_error_threshold": 2}, "Failed"),
+    ],
+)
+def test_thresholds_are_the_most_that_is_accepted(desk: Desk, settings: dict[str, int], state: str) -> None:
+    ended = desk.run(SOME_FAIL, desk.write_files(12), max_retries=0, **{"mini_batch_size": 4, **settings})
+    assert ended.row.state == state, ended.row.error
+    assert ended.output.exists() == (state == "Completed")
+    if state == "Failed":
+        assert "threshold" in (ended.row.error or "")
+        assert "the first: " in (ended.row.error or "")
+        assert "ValueError: unlucky" in (ended.row.error or "")
+
+
+def test_a_job_that_failed_by_its_threshold_says_the_same_when_resumed(desk: Desk) -> None:
+    name = desk.start(SOME_FAIL, desk.write_files(12), mini_batch_size=4, max_retries=0, error_threshold=0)
+    first = desk.finish(name)
+    desk.resume(name)
+    assert desk.finish(name).row.error == first.row.error
+
+
+def test_a_threshold_does_not_wait_for_what_hangs_elsewhere(desk: Desk) -> None:
+    script = """
+    import time
+    def run(mini_batch):
+        time.sleep(0 if mini_batch[0].endswith("0001") else 600)
+        raise ValueError("no")
+    """
+    files = desk.write_files(2)
+    ended = desk.run(
+        script, files, mini_batch_size=1, instance_count=2, timeout_s=900, max_retries=0, error_threshold=0
+    )
+    assert "error_threshold" in (ended.row.error or "")
+    assert not desk.workers(ended.row.name)
+
+
+def test_a_worker_that_hangs_is_replaced_while_the_others_go_on(desk: Desk) -> None:
+    script = """
+    import os, time
+    def init():
+        print("init", os.getpid())
+    def run(mini_batch):
+        if mini_batch[0].endswith("0000"):
+            time.sleep(600)
+        return [os.getpid()]
+    """
+    ended = desk.run(script, desk.write_files(6), mini_batch_size=1, instance_count=2, timeout_s=2, max_retries=1)
+    assert ended.counts == (6, 5, 1)
+    found = [attempt["Status"] for attempt in tries(ended) if attempt["Mini-batch Id"] == "0"]
+    assert found == ["RUN_TIMEOUT", "RUN_TIMEOUT"]
+    assert ended.printed().count("init") >= 3
+    assert "took longer than 2 s" in ended.failed_items[0]["error"]
+
+
+def test_the_time_to_read_rows_is_not_the_scripts_but_the_rest_is(desk: Desk) -> None:
+    path = desk.work / "a.csv"
+    path.write_text("n\n1\n2\n")
+    script = "import time\ndef run(mini_batch): time.sleep(600)"
+    ended = desk.run(script, path, mode="rows", timeout_s=1, max_retries=0)
+    assert ended.row.state == "Failed"
+    assert "run() took longer than 1 s" in (ended.row.error or "")
+
+
+def test_other_numbers_of_results_are_told_in_the_log(desk: Desk) -> None:
+    script = "def run(mini_batch): return mini_batch[1:] if mini_batch[0].endswith('0') else mini_batch * 2"
+    ended = desk.run(script, desk.write_files(10), mini_batch_size=5)
+    assert ended.counts == (10, 9, 1)
+    assert "mini-batch 0: run() returned 4 results for 5 items, 1 count as failed" in ended.printed()
+    assert "mini-batch 1: run() returned 10 results for 5 items, 5 are counted" in ended.printed()
+
+
+@pytest.mark.parametrize("result", ["{'a': 1}", "{1, 2}", "3.5", "b'text'", "(x for x in mini_batch)"])
+def test_results_without_an_order_or_a_number_fail(desk: Desk, result: str) -> None:
+    ended = desk.run(f"def run(mini_batch): return {result}", desk.write_files(2), max_retries=0)
+    assert ended.row.state == "Failed"
+    assert "a list or a DataFrame is needed" in (ended.row.error or "")
+
+
+@pytest.mark.parametrize("result", ["tuple(mini_batch)", "numpy.array(mini_batch)", "pandas.Series(mini_batch)"])
+def test_what_has_an_order_and_a_number_is_taken(desk: Desk, result: str) -> None:
+    ended = desk.run(f"import numpy, pandas\ndef run(mini_batch): return {result}", desk.write_files(3))
+    assert [line[-4:] for line in ended.lines] == ["0000", "0001", "0002"]
+
+
+def test_init_that_hangs_ends_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlctl.batch.children._START_OVERHEAD_S", 0.5)
+    (tmp_path / "score.py").write_text("import time\ndef init(): time.sleep(600)\ndef run(mini_batch): return []")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0").touch()
+    order = JobOrder(
+        *("job", sys.executable, str(tmp_path), "score.py", None, {}),
+        JobInput("files", (str(tmp_path / "in"),)),
+        JobOutput("append_row", str(tmp_path / "out")),
+        timeout_s=0.1,
+        instance_count=2,
+    )
+    (tmp_path / "job").mkdir()
+    with pytest.raises(UserCodeFailed, match=r"no worker could be started: init\(\) took longer than 0\.8 s"):
+        Engine(order, JobFolder(tmp_path / "job"), lambda state: None).run()
+
+
+def test_two_jobs_with_one_output_have_one_winner(desk: Desk) -> None:
+    script = "import time\ndef run(mini_batch):\n    time.sleep(0.2)\n    return [SIDE] * len(mini_batch)\n"
+    files = desk.write_files(10)
+    output = {"folder": str(desk.work / "shared")}
+    names = [desk.start(f"{script}SIDE = {side}", files, mini_batch_size=5, output=output) for side in "12"]
+    ended = [desk.finish(name) for name in names]
+    assert sorted(run.row.state for run in ended) == ["Completed", "Failed"]
+    winner, loser = sorted(ended, key=lambda run: run.row.state)
+    assert winner.lines == [str(names.index(winner.row.name) + 1)] * 10
+    assert "exists already" in (loser.row.error or "")
+    winner.output.rename(desk.work / "moved")
+    desk.resume(loser.row.name)
+    again = desk.finish(loser.row.name)
+    assert again.lines == [str(names.index(loser.row.name) + 1)] * 10
+    assert sorted(path.name for path in again.output.parent.iterdir()) == ["predictions.csv"]
+
+
+def test_an_input_without_rows_is_told(desk: Desk) -> None:
+    path = desk.work / "a.csv"
+    path.write_text("n\n")
+    ended = desk.run("def run(mini_batch): return mini_batch", path, mode="rows")
+    assert (ended.row.state, ended.row.error) == ("Failed", "the input has no rows: nothing to score")
+
+
+def test_a_table_without_rows_between_others_is_left_out(desk: Desk) -> None:
+    folder = desk.work / "in"
+    folder.mkdir()
+    for name, content in (("a.csv", "n\n1\n"), ("b.csv", ""), ("c.csv", "n\n"), ("d.csv", "n\n2\n3\n")):
+        (folder / name).write_text(content)
+    assert desk.run("def run(mini_batch): return mini_batch", folder, mode="rows").lines == ["1", "2", "3"]
+
+
+def test_a_row_group_that_is_damaged_fails_the_job_and_names_the_rows(desk: Desk) -> None:
+    path = desk.work / "a.parquet"
+    table = pyarrow.table({"n": [f"{number}" * 20 for number in range(1000)]})
+    pyarrow.parquet.write_table(table, path, use_dictionary=False, compression="none", write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    content[100:140] = bytes(40)
+    path.write_bytes(content)
+    ended = desk.run("def run(mini_batch): return mini_batch", path, mode="rows", mini_batch_size=100, max_retries=0)
+    assert ended.row.state == "Failed"
+    assert f"cannot read {path} rows 0 to 99" in (ended.row.error or "")
+    assert ended.failed_items == []
+
+
+def test_columns_that_change_their_type_make_few_files(desk: Desk) -> None:
+    script = """
+    import pandas
+    def run(mini_batch):
+        return pandas.DataFrame({"x": [int(p[-4:]) + (0.5 if int(p[-4:]) % 2 else 0) for p in mini_batch]})
+    """
+    output = {"format": "parquet", "file_name": "p.parquet"}
+    ended = desk.run(script, desk.write_files(40), mini_batch_size=1, output=output)
+    assert pandas.read_parquet(ended.output)["x"].tolist() == [n + (0.5 if n % 2 else 0) for n in range(40)]
+    assert len(list(ended.folder.parts.glob("*.schema"))) == 2
+
+
+def test_logs_lie_where_azure_has_them(desk: Desk) -> None:
+    script = """
+    import logging
+    from azureml_user.parallel_run import EntryScript
+    def init():
+        EntryScript().logger.info("by the entry script's logger")
+    def run(mini_batch):
+        print("printed")
+        logging.warning("logged")
+        raise ValueError("raised") if mini_batch[0].endswith("0") else SystemExit
+    """
+    ended = desk.run(script, desk.write_files(2), mini_batch_size=1, max_retries=0)
+    logs = ended.folder.logs
+    assert "Start scheduling." in (logs / "job_progress_overview.txt").read_text()
+    assert (logs / "job_result.txt").read_text().startswith("Failed: No succeeded mini batch item returned from run()")
+    assert "user/error.txt" in (logs / "readme.txt").read_text()
+    assert "ValueError: raised" in (logs / "user" / "error.txt").read_text()
+    trace = (logs / "user" / "error" / "local" / "process001.txt").read_text()
+    assert 'score.py", line 9, in run' in trace
+    printed = (logs / "user" / "stdout" / "local" / "process001.stdout.txt").read_text()
+    assert "printed" in printed
+    assert "logged" in printed
+    logged = (logs / "user" / "entry_script_log" / "local" / "process001.log.txt").read_text()
+    assert "by the entry script's logger" in logged
+    assert [attempt["Status"] for attempt in tries(ended)] == ["RUN_EXCEPTION"] * 2
+
+
+def test_the_output_folder_is_there_when_the_script_begins(desk: Desk) -> None:
+    script = """
+    import os
+    from pathlib import Path
+    def init():
+        (Path(os.environ["AZUREML_BI_OUTPUT_PATH"]) / "own.txt").write_text("mine")
+    def run(mini_batch):
+        return mini_batch
+    """
+    ended = desk.run(script, desk.write_files(2), output={"action": "summary_only"})
+    assert (ended.row.state, ended.output.with_name("own.txt").read_text()) == ("Completed", "mine")
+
+
+def test_a_job_that_is_stopped_while_its_worker_starts_starts_no_other(desk: Desk) -> None:
+    name = desk.start(
+        "import time\ntime.sleep(600)\ndef run(mini_batch): return []", desk.write_files(2), timeout_s=900
+    )
+    wait_until(lambda: desk.workers(name))
+    desk.stop(name)
+    stopped = desk.finish(name, timeout_s=15)
+    assert not stopped.row.has_ended, stopped.row.error
+    assert not desk.workers(name)
+
+
+def test_a_worker_ends_with_its_coordinator_even_in_the_middle_of_init(desk: Desk) -> None:
+    name = desk.start(
+        "import time\ntime.sleep(600)\ndef run(mini_batch): return []", desk.write_files(2), timeout_s=900
+    )
+    wait_until(lambda: desk.workers(name))
+    os.kill(desk.coordinator(name), signal.SIGKILL)
+    wait_until(lambda: not desk.workers(name) and not is_coordinated(find_folder(desk.home, name)))
+
+
+def test_two_coordinators_do_not_share_a_job(desk: Desk) -> None:
+    name = desk.start(
+        "import time\ntime.sleep(600)\ndef run(mini_batch): return []", desk.write_files(2), timeout_s=900
+    )
+    wait_until(lambda: desk.workers(name))
+    first, workers = desk.coordinator(name), desk.workers(name)
+    words = [sys.executable, "-P", "-m", "mlctl.batch", "--home", str(desk.home), "--job", name]
+    assert subprocess.run(words, check=False, timeout=60).returncode == 0
+    assert (desk.coordinator(name), desk.workers(name)) == (first, workers)
+    desk.stop(name)
+    desk.finish(name)
+
+
+def test_millions_of_failed_rows_need_a_small_journal(desk: Desk) -> None:
+    path = desk.work / "a.csv"
+    path.write_text("n\n" + "1\n" * 200_000)
+    script = "def run(mini_batch): raise ValueError('x' * 900)"
+    ended = desk.run(script, path, mode="rows", mini_batch_size=20_000, max_retries=0)
+    assert ended.counts == (200_000, 0, 200_000)
+    assert ended.folder.journal.stat().st_size < 5_000_000
+    items = ended.failed_items
+    assert [item["row"] for item in items] == list(range(200_000))
