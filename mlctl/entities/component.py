@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
@@ -20,6 +22,7 @@ from mlctl.entities.values import (
     Flag,
     Scalar,
     Text,
+    WholeNumber,
     match_word,
     refuse,
 )
@@ -50,6 +53,8 @@ class PortType(StrEnum):
     """A folder with an MLmodel file."""
     CUSTOM_MODEL = "custom_model"
     """A model's file or folder."""
+    TRITON_MODEL = "triton_model"
+    """A model's folder, laid out for Triton."""
     STRING = "string"
     """Text."""
     NUMBER = "number"
@@ -60,6 +65,7 @@ class PortType(StrEnum):
     """true or false."""
 
 
+MODELS = (PortType.MLFLOW_MODEL, PortType.CUSTOM_MODEL, PortType.TRITON_MODEL)
 LITERALS = (PortType.STRING, PortType.NUMBER, PortType.INTEGER, PortType.BOOLEAN)
 _DATA = tuple(member for member in PortType if member not in LITERALS)
 
@@ -135,6 +141,14 @@ class _Component(Entity, frozen=True):
     )
 
 
+class CommandLimits(Part, frozen=True):
+    """How long a command may run."""
+
+    timeout: Annotated[int, WholeNumber(1, 10_000_000)] | None = Field(
+        default=None, description="Seconds until the command is ended."
+    )
+
+
 class CommandComponent(_Component, frozen=True):
     """A component that runs one command."""
 
@@ -152,7 +166,7 @@ class CommandComponent(_Component, frozen=True):
     )
     environment_variables: ScalarMap = Field(default={}, description="Variables for the command.")
     resources: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
-    limits: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
+    limits: CommandLimits | None = Field(default=None, description="How long it may run.")
     distribution: Annotated[Mapping[str, Any], AnyMap()] | None = Field(
         default=None, description="Accepted as in az: one process runs."
     )
@@ -192,6 +206,29 @@ class StepOutput(Part, frozen=True):
     mode: Annotated[str, Text()] | None = Field(default=None, description="How it is written.")
 
 
+# Steps that Azure has and that nothing runs here, with the reason.
+_NOT_RUN = {
+    "pipeline": "write its steps in place of it: pipelines are not nested here",
+    "sweep": "a search for parameters needs many machines; run the command with the values that were found",
+    "spark": "there is no Spark cluster here; a command may start Spark in local mode",
+    "automl": "AutoML is a service of Azure",
+    "data_transfer": "copy the files in a command",
+    "import": "there are no connections to databases here; read the rows in a command",
+}
+
+
+@dataclass(frozen=True)
+class StepType(Choice):
+    """The type of a step; those that are not run here are refused with the reason."""
+
+    def check(self, value: Any) -> StrEnum:
+        """Find the type that is meant."""
+        word = match_word(value, tuple(_NOT_RUN))
+        if word is not None:
+            refuse(f"{word} steps are not run by mlctl", _NOT_RUN[word])
+        return super().check(value)
+
+
 StepValue = Annotated[Annotated[Scalar, AnyScalar(), TextTag] | Annotated[StepInput, MapTag], TextOrMap]
 StepTarget = Annotated[Annotated[str, Text(), TextTag] | Annotated[StepOutput, MapTag], TextOrMap]
 StepComponent = Annotated[Annotated[str, Text(), TextTag] | Annotated[CommandComponent, MapTag], TextOrMap]
@@ -200,7 +237,7 @@ StepComponent = Annotated[Annotated[str, Text(), TextTag] | Annotated[CommandCom
 class Step(Part, frozen=True):
     """A step of a pipeline: a component, or a command written where it is used."""
 
-    type: Annotated[Literal[ComponentType.COMMAND], Choice(ComponentType, only=(ComponentType.COMMAND,))] = Field(
+    type: Annotated[Literal[ComponentType.COMMAND], StepType(ComponentType, only=(ComponentType.COMMAND,))] = Field(
         default=ComponentType.COMMAND, description="command: one command runs."
     )
     component: StepComponent | None = Field(
@@ -213,12 +250,18 @@ class Step(Part, frozen=True):
     environment: EnvironmentOrReference | None = Field(default=None, description="What is installed.")
     environment_variables: ScalarMap = Field(default={}, description="Variables for the command.")
     inputs: Mapping[str, StepValue] = Field(default={}, description="What it is given, by name.")
-    outputs: Mapping[str, StepTarget] = Field(default={}, description="Where its outputs go, by name.")
+    outputs: Mapping[str, StepTarget | None] = Field(
+        default={}, description="Where its outputs go, by name; nothing: the job's own folder."
+    )
     compute: Annotated[str, ComputeName()] | None = Field(default=None, description="Where it runs.")
     display_name: Annotated[str, Text()] | None = Field(default=None, description="Name for people.")
     description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
     resources: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
-    limits: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
+    limits: CommandLimits | None = Field(default=None, description="How long it may run.")
+    distribution: Annotated[Mapping[str, Any], AnyMap()] | None = Field(
+        default=None, description="Accepted as in az: one process runs."
+    )
+    identity: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
 
     @field_validator("command")
     @classmethod
@@ -247,21 +290,73 @@ class PipelineComponent(_Component, frozen=True):
     @field_validator("jobs")
     @classmethod
     def _check_jobs(cls, value: Mapping[str, Step], info: ValidationInfo) -> Mapping[str, Step]:
-        if not value:
-            refuse("holds no step")
-        inputs: Mapping[str, Any] = info.data.get("inputs") or {}
-        for name, step in value.items():
-            for port, given in step.inputs.items():
-                fault = _find_source_fault(given, value, inputs)
-                if fault:
-                    refuse(fault, key=f"{name}.inputs.{port}")
+        check_steps(value, info.data.get("inputs") or {}, info.data.get("outputs") or {})
         return value
+
+
+def check_steps(steps: Mapping[str, Step], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    """Refuse steps that read or write what is not there. inputs, outputs: the pipeline's own."""
+    if not steps:
+        refuse("holds no step")
+    for name, step in steps.items():
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name) is None:
+            refuse("is no name of a step: up to 100 letters, digits, _ and -", key=name)
+        for port, given in step.inputs.items():
+            if fault := _find_source_fault(given, steps, inputs):
+                refuse(fault, key=f"{name}.inputs.{port}")
+        for port, target in step.outputs.items():
+            if fault := _find_target_fault(target, outputs):
+                refuse(fault, key=f"{name}.outputs.{port}")
+    try:
+        order_steps({name: {source for source, _ in list_sources(step.inputs)} for name, step in steps.items()})
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        refuse(f"the steps wait for each other: {' -> '.join(reversed(circle))}")
+
+
+def order_steps(after: Mapping[str, Iterable[str]]) -> list[str]:
+    """Order steps so that each comes after those that it needs; graphlib's CycleError when there is no such order."""
+    return list(TopologicalSorter({name: sorted(needed) for name, needed in after.items()}).static_order())
+
+
+def list_sources(inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the steps and outputs that a step's inputs name: ${{parent.jobs.STEP.outputs.NAME}}."""
+    found = (path.split(".") for given in inputs.values() for path in find_expressions(read_source(given)))
+    return [(words[2], words[4]) for words in found if words[:2] == ["parent", "jobs"] and len(words) == 5]
+
+
+def read_source(given: Any) -> str:
+    """Return the text of an input in which expressions may stand: a path, or text."""
+    path: Any = given.path if isinstance(given, StepInput) else given
+    if isinstance(path, Mapping):
+        path = cast("Mapping[str, Any]", path).get("path")
+    return path if isinstance(path, str) else ""
+
+
+def find_parent_output(target: Any) -> str | None:
+    """Return the pipeline's output that a step's output is: ${{parent.outputs.NAME}}; None for none."""
+    words = [path.split(".") for path in find_expressions(read_source(_read_target(target)))]
+    return words[0][2] if len(words) == 1 and words[0][:2] == ["parent", "outputs"] and len(words[0]) == 3 else None
+
+
+def _read_target(target: Any) -> Any:
+    return target.path if isinstance(target, StepOutput) else target
+
+
+def _find_target_fault(target: Any, outputs: Mapping[str, Any]) -> str:
+    text = read_source(_read_target(target))
+    found = find_expressions(text)
+    if not found:
+        return ""
+    name = find_parent_output(target)
+    if name is None:
+        return f"${{{{{found[0]}}}}} is not ${{{{parent.outputs.NAME}}}}"
+    return "" if name in outputs else f"the pipeline has no output {name}"
 
 
 def _find_source_fault(given: Any, steps: Mapping[str, Step], inputs: Mapping[str, Any]) -> str:
     """Say why an expression of a step's input names nothing: ${{parent.inputs.N}}, ${{parent.jobs.STEP.outputs.N}}."""
-    text: Any = given.path if isinstance(given, StepInput) else given
-    for path in find_expressions(text) if isinstance(text, str) else ():
+    for path in find_expressions(read_source(given)):
         words = path.split(".")
         if words[:2] == ["parent", "inputs"] and len(words) == 3:
             if words[2] not in inputs:
