@@ -57,8 +57,9 @@ def write_pipeline(file: Path, order: PipelineOrder) -> None:
 def read_pipeline(file: Path) -> PipelineOrder:
     """Read what `write_pipeline` wrote."""
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    steps = (StepOrder(**{**step, "after": tuple(step["after"])}) for step in fields.pop("steps"))
-    return PipelineOrder(**fields, steps=tuple(steps))
+    given: list[dict[str, Any]] = fields.pop("steps")
+    steps = tuple(StepOrder(step["name"], tuple(step["after"]), step["reuse_key"]) for step in given)
+    return PipelineOrder(**fields, steps=steps)
 
 
 class Pipeline:

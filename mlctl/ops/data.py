@@ -214,6 +214,24 @@ def refuse_importing() -> None:
     )
 
 
+def find_folder(session: Session, text: str, base_folder: Path) -> Path:
+    """Return the path that a table's folder is at: of an asset, or of this machine."""
+    asset = _find_named(session, text)
+    if asset is None:
+        return _find_source(session, _strip_scheme(text), base_folder, "input")
+    path = Path(asset.spec["path"])
+    if not _exists(path):
+        raise _gone(asset, path)
+    return path
+
+
+def _gone(asset: Asset, path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"the files of data {asset.name}:{asset.version} are gone: {path} does not exist",
+        hint=f"put them back, or register others: mlctl data create -n {asset.name} -p PATH",
+    )
+
+
 def resolve_input(session: Session, text: str, base_folder: Path) -> tuple[str, list[str]]:
     """Return the kind (uri_file, uri_folder or mltable) and the absolute paths that an input names.
 
@@ -226,10 +244,7 @@ def resolve_input(session: Session, text: str, base_folder: Path) -> tuple[str, 
         return ("uri_folder" if path.is_dir() else "uri_file"), [str(path)]
     path = Path(asset.spec["path"])
     if not _exists(path):
-        raise InvalidInput(
-            f"the files of data {asset.name}:{asset.version} are gone: {path} does not exist",
-            hint=f"put them back, or register others: mlctl data create -n {asset.name} -p PATH",
-        )
+        raise _gone(asset, path)
     if look_into(path).digest != asset.artifact:
         session.on_notice(f"the files of data {asset.name}:{asset.version} have changed since it was registered")
     kind = str(asset.spec["type"])

@@ -21,9 +21,10 @@ NOT_RESPONDING = "NotResponding"
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job. kind: batch, command, pipeline, or step of a pipeline. spec: what was asked for. error: why
-    it failed. Times: epoch seconds.
-   """
+    """A job. kind: batch, command, pipeline, or a pipeline's step. spec: what was asked for. Times: epoch seconds.
+
+    error: why it failed.
+    """
 
     name: str
     kind: str
