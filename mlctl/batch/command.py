@@ -19,11 +19,11 @@ from typing import Any
 
 from mlctl.batch.engine import Stopped
 from mlctl.batch.folder import JobFolder
+from mlctl.batch.leftovers import end_leftover, record_command
 from mlctl.batch.metrics import make_tracking_variables
 from mlctl.errors import UserCodeFailed
 from mlctl.runtimes.environments import find_environment
 from mlctl.runtimes.process import PASSED_ON
-from mlctl.runtimes.processes import kill_members, read_start_ticks
 
 _STOP_WITHIN_S = 10
 _SHOWN_LINES = 5
@@ -100,7 +100,7 @@ class RunningCommand:
                 cwd=work,
                 start_new_session=True,
             )
-        _find_record(folder).write_text(f"{self._process.pid} {read_start_ticks(self._process.pid) or 0}")
+        record_command(folder, self._process.pid)
         self._deadline = None if order.timeout_s is None else time.monotonic() + order.timeout_s
 
     def has_ended(self, *, within_s: float = 0.1) -> bool:
@@ -132,23 +132,6 @@ class RunningCommand:
         # What did not listen when the command itself did.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def end_leftover(folder: JobFolder, name: str) -> None:
-    """Kill what runs on of a command whose coordinator was killed: two at a time would write the same files."""
-    try:
-        pid, ticks = map(int, _find_record(folder).read_text().split())
-    except (OSError, ValueError):
-        return
-    if read_start_ticks(pid) in (None, ticks):
-        # The number may be another session's by now: only what was started for this job is meant.
-        kill_members(pid, f"AZUREML_RUN_ID={name}")
-    _find_record(folder).unlink(missing_ok=True)
-
-
-def _find_record(folder: JobFolder) -> Path:
-    """Return where pid and start time of the command are kept."""
-    return folder.path / "command.pid"
 
 
 def _prepare(folder: JobFolder, order: CommandOrder) -> Path:

@@ -1,4 +1,4 @@
-"""`mlctl job`: batch and command jobs, looked at, followed, stopped, downloaded."""
+"""`mlctl job`: batch, command and pipeline jobs, looked at, followed, stopped, downloaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mlctl.cli.state import State
     from mlctl.ops.batch_jobs import Job
 
-app = typer.Typer(help="Jobs: batch scoring and commands, as they run.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    help="Jobs: batch scoring, commands and pipelines, as they run.", rich_markup_mode=None, add_completion=False
+)
 
 MAX_ROWS = 50
 

@@ -249,6 +249,7 @@ def _refuse_other_content(kind: str, asset: Asset, base: Mapping[str, Any], chan
 
 
 def _check(kind: str, document: Mapping[str, Any]) -> Document:
+    from mlctl.entities.component import CommandComponent, PipelineComponent
     from mlctl.entities.data import Data
     from mlctl.entities.document import make_document
     from mlctl.entities.environment import Environment
@@ -257,6 +258,7 @@ def _check(kind: str, document: Mapping[str, Any]) -> Document:
     from mlctl.ops.loading import parse_checked
 
     classes: dict[str, type[Entity]] = {"model": Model, "environment": Environment, "data": Data}
+    classes["component"] = PipelineComponent if document.get("type") == "pipeline" else CommandComponent
     return parse_checked(make_document(dict(document)), classes[kind]).to_document()
 
 
@@ -363,5 +365,7 @@ def _list_row(document: Document, version_key: str) -> Document:
     row = {"name": document["name"], version_key: document["version"]}
     if "path" in document:
         row |= {"model type": document.get("type"), "path": document["path"]}
+    if "is_deterministic" in document:
+        row |= {key: document[key] for key in ("type", "display_name") if key in document}
     keys = ("tags", "stage", "id", "properties", "description", "creation_context")
     return row | {key: document[key] for key in keys if document.get(key) is not None}

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlctl.batch.command import end_leftover
 from mlctl.batch.folder import JobFolder
 from mlctl.batch.launch import find_folder, is_coordinated, start_coordinator, stop_coordinator
+from mlctl.batch.leftovers import end_leftover
 from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput, OutputFormat, write_order
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, InvalidInput, MlctlError, NotFound

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.errors import InvalidInput, NotFound
-from mlctl.ops import assets as asset_ops
-from mlctl.ops.assets import Operation
 from mlctl.ops.batch_documents import data_document
 from mlctl.ops.datastores import find_datastore
 from mlctl.ops.documents import Document
@@ -146,11 +144,6 @@ def _walk(folder: Path | str, prefix: str) -> Iterator[tuple[str, os.stat_result
                 yield f"{prefix}{entry.name}", entry.stat()
 
 
-def show(session: Session, name: str, *, version: str | None, label: str | None) -> Document:
-    """Return one version, by number or by label."""
-    return asset_ops.show(session, KIND, name, version=version, label=label)
-
-
 def list_all(
     session: Session,
     *,
@@ -181,21 +174,6 @@ def _container(asset: Asset, resource_group: str) -> Document:
         "latest_version": asset.version,
         **{key: document[key] for key in keys if key in document},
     }
-
-
-def update(
-    session: Session,
-    name: str,
-    *,
-    version: str | None,
-    label: str | None,
-    operations: Sequence[Operation] = (),
-    forces_text: bool = False,
-) -> Document:
-    """Change description, tags or properties of a version; its path is its content and is not changed."""
-    return asset_ops.update(
-        session, KIND, name, version=version, label=label, operations=operations, forces_text=forces_text
-    )
 
 
 def refuse_mounting(path: str) -> None:

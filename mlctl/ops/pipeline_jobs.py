@@ -44,6 +44,7 @@ def create(session: Session, entity: PipelineJob, file: Path) -> Job:
         session,
         Request(
             name=_choose_name(session, spec.get("name"), "pipeline"),
+            label=file.name,
             definition=definition,
             inputs=inputs,
             outputs=read_map(spec, "outputs"),
@@ -89,6 +90,7 @@ def invoke(session: Session, invocation: Invocation, row: BatchDeploymentRow, se
     own = read_map(row.spec, "settings")
     request = Request(
         name=_choose_name(session, invocation.job_name, row.endpoint),
+        label=f"{row.endpoint}/{row.name}",
         definition=definition,
         inputs={**settings.inputs, **_name_input(invocation, definition)},
         outputs={**settings.outputs, **_name_output(invocation, definition)},

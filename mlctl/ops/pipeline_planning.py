@@ -37,10 +37,13 @@ _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 class Request:
     """A pipeline with what it is given. definition: its frozen component. folder: what relative paths start from.
 
+    label: what to call it in messages.
+
     shown: what a job's document holds beside that. endpoint, deployment, request_id: of the invocation.
     """
 
     name: str
+    label: str
     definition: Mapping[str, Any]
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
@@ -88,7 +91,7 @@ class _Planner:
     def plan(self) -> Plan:
         request = self._request
         known = read_map(request.definition, "inputs")
-        owner = f"job {request.name}" if request.endpoint is None else f"{request.endpoint}/{request.deployment}"
+        owner = request.label
         self._inputs = ports.resolve_inputs(self._session, known, request.inputs, request.folder, owner)
         ports.refuse_unknown(read_map(request.definition, "outputs"), request.outputs, owner, "output")
         self._outputs = {
@@ -168,7 +171,7 @@ class _Planner:
 
     def _resolve_step_inputs(self, name: str, step: Mapping[str, Any]) -> dict[str, Value]:
         given = read_map(step, "inputs")
-        where = f"job {self._request.name}: jobs.{name}"
+        where = f"{self._request.label}: jobs.{name}"
         bound = {port: self._follow(each) for port, each in given.items() if find_expressions(read_source(each))}
         rest = {port: each for port, each in given.items() if port not in bound}
         # An optional input of the pipeline that was left out leaves the step's own default.
