@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlctl.ops.environments import Content
 
 Operation = tuple[str, Sequence[str]]
+ANONYMOUS_COMPONENT = "azureml_anonymous"
 REGISTRY_REASON = "there is no Azure ML registry on this machine"
 
 
@@ -180,7 +181,8 @@ def list_all(
     if name is not None:
         return [_list_row(_document(session, asset), "version") for asset in found][:max_results]
     # What a deployment described inline has no name of its own: Azure does not list it either.
-    newest = {asset.name: asset for asset in reversed(found) if asset.spec.get("name")}
+    named = (asset for asset in reversed(found) if asset.spec.get("name") and asset.name != ANONYMOUS_COMPONENT)
+    newest = {asset.name: asset for asset in named}
     return [_list_row(_document(session, asset), "latest version") for asset in newest.values()][:max_results]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mlctl.entities.component import CommandComponent, PipelineComponent
 from mlctl.entities.kinds import component_class
 from mlctl.errors import InvalidInput, NotFound
+from mlctl.ops.assets import ANONYMOUS_COMPONENT, show
 from mlctl.ops.freezing import freeze
 from mlctl.ops.loading import Loaded, load
 from mlctl.ops.resolving import find_asset, find_local
@@ -22,13 +23,10 @@ if TYPE_CHECKING:
     from mlctl.registry.batch_deployments import BatchDeploymentRow
 
 Plan = dict[str, Any]
-_ANONYMOUS = "azureml_anonymous"
 
 
 def create(session: Session, *, file: Path, options: Mapping[str, Any], overrides: Sequence[str] = ()) -> Document:
     """Register a component; its code is copied into the registry, and its environments are built."""
-    from mlctl.ops.assets import show
-
     entity: CommandComponent | PipelineComponent = load(file, component_class, overrides=overrides, options=options)
     document = entity.to_document()
     if document.get("name") is None:
@@ -72,7 +70,7 @@ def resolve_component(session: Session, component: Any, folder: Path) -> Plan:
         session.store,
         kind="component",
         workspace=session.workspace,
-        name=_ANONYMOUS,
+        name=ANONYMOUS_COMPONENT,
         version=digest,
         spec=frozen,
         artifact=None,

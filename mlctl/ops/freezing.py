@@ -85,13 +85,15 @@ class _Freezer:
             return document
         given = frozenset({"environment"})
         found = ResolvedEnvironment(self._session, Loaded({"environment": environment}, folder, given, given))
-        if found.interpreter.drift and found.label not in self._told:
-            self._told.add(found.label)
-            self._session.on_notice(f"{found.label}: {'; '.join(found.interpreter.drift)}")
-        named = found.register()
-        if named is None:
+        text = "; ".join(found.interpreter.drift)
+        if text and text not in self._told:
+            self._told.add(text)
+            named = document.get("name") or document.get("display_name")
+            self._session.on_notice(f"{f'environment of {named}' if named else 'environment'}: {text}")
+        asset = found.register()
+        if asset is None:
             return document
-        identifier = (named["workspace"], self._session.resource_group, named["name"], named["version"])
+        identifier = (asset["workspace"], self._session.resource_group, asset["name"], asset["version"])
         return {**document, "environment": asset_id("environment", *identifier)}
 
     def _keep_code(self, code: str, folder: Path) -> str:

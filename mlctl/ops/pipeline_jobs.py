@@ -77,7 +77,9 @@ def find_deployment(session: Session, invocation: Invocation) -> BatchDeployment
     """Return the pipeline deployment that an invocation means; None when it means another one, or none."""
     if invocation.endpoint is None or invocation.from_deployment is not None:
         return None
-    owner = batch_endpoints.get_endpoint(session.store, invocation.endpoint)
+    owner = batch_endpoints.find_endpoint(session.store, invocation.endpoint)
+    if owner is None:
+        return None
     name = invocation.deployment or owner.default_deployment
     row = batch_deployments.find_deployment(session.store, owner.name, name) if name else None
     return row if row is not None and row.is_pipeline else None
@@ -156,7 +158,8 @@ def _name_output(invocation: Invocation, definition: Mapping[str, Any]) -> dict[
 def _find_same(session: Session, request: Request) -> Job:
     """Return the job of that name, if it was asked for alike: a script that runs twice finds its first job."""
     known = jobs.get(session.store, request.name)
-    if known.kind != "pipeline" or known.spec != plan_job(session, request).spec:
+    asked = plan_job(session, request).spec
+    if known.kind != "pipeline" or known.spec != {**asked, "experiment_name": known.spec["experiment_name"]}:
         raise Conflict(
             f"there is a job {request.name} already, and it does something else",
             hint=f"choose another --job-name, or see: mlctl job show -n {request.name}",

@@ -177,6 +177,8 @@ class _Planner:
         # An optional input of the pipeline that was left out leaves the step's own default.
         free = {port: facts for port, facts in list_inputs(step).items() if bound.get(port, LEFT_OUT).text is None}
         found = ports.resolve_inputs(self._session, free, rest, self._request.folder, where)
+        for port, value in bound.items():
+            ports.check_literal(list_inputs(step)[port], value, f"{where}: inputs.{port}")
         return {**found, **{port: value for port, value in bound.items() if value.text is not None}}
 
     def _follow(self, given: Any) -> Value:

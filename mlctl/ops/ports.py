@@ -123,6 +123,13 @@ def _resolve_literal(port: Mapping[str, Any], kind: PortType, value: Any, where:
     return Value(text, f"={text}", text)
 
 
+def check_literal(port: Mapping[str, Any], value: Value, where: str) -> None:
+    """Refuse a literal that comes from the pipeline's input and does not fit the step's."""
+    kind = port.get("type")
+    if kind in LITERALS and value.text is not None:
+        _resolve_literal(port, PortType(kind), value.text, where)
+
+
 def find_kind(given: Any) -> str | None:
     """Return the type of a pipeline's input: as its component says, or as the value that a job gives tells."""
     if isinstance(given, Mapping):
