@@ -28,6 +28,7 @@ def create_model(
 ) -> Document:
     """Register a model from a file, from --name and --path, or both; its files are copied into the registry."""
     from mlctl.entities.model import Model
+    from mlctl.ops.job_outputs import find_job_output
     from mlctl.ops.loading import load
     from mlctl.ops.resolving import REMOTE, register
 
@@ -38,12 +39,13 @@ def create_model(
             hint=f"mlctl model create -n {name or 'fraud-model'} -p {path or './model'}",
         )
     spec = load(file, lambda _: Model, overrides=overrides, options=options).to_document()
-    if str(spec["path"]).startswith(REMOTE):
+    output = find_job_output(session, str(spec["path"]))
+    if output is None and str(spec["path"]).startswith(REMOTE):
         raise InvalidInput(
             f"path: {spec['path']} is not on this machine, and mlctl does not fetch it",
             hint=f"download it, then: mlctl model create -n {spec['name']} -p ./folder",
         )
-    source = _start_of_paths(file, options.get("path")) / spec["path"]
+    source = output or _start_of_paths(file, options.get("path")) / spec["path"]
     if not source.exists():
         field = "path" if options.get("path") is None else "--path"
         raise InvalidInput(f"{field}: {source} does not exist", hint=f"ls {source.parent}")

@@ -550,7 +550,7 @@ def download(session: Session, name: str, *, folder: Path, output_name: str | No
             hint=f"mlctl job stream -n {name}",
         )
     planned: list[Download] = []
-    outputs = _find_outputs(job)
+    outputs = find_outputs(job)
     if output_name is not None and output_name not in outputs and output_name != "default":
         raise NotFound(
             f"job {name} has no output {output_name}",
@@ -583,7 +583,8 @@ def _copy(plan: Download) -> None:
         shutil.copy2(plan.source, plan.target)
 
 
-def _find_outputs(job: Job) -> dict[str, Path]:
+def find_outputs(job: Job) -> dict[str, Path]:
+    """Return where a job's outputs lie, by name."""
     if job.row.kind == "batch":
         return {"score": Path(job.row.spec["output"]["folder"])}
     return {name: Path(path) for name, path in read_map(job.row.spec, "output_folders").items()}

@@ -19,6 +19,7 @@ from mlctl.errors import InvalidInput, NotFound
 from mlctl.ops.batch_documents import data_document
 from mlctl.ops.datastores import find_datastore
 from mlctl.ops.documents import Document
+from mlctl.ops.job_outputs import find_job_output
 from mlctl.ops.session import Session
 from mlctl.registry import assets
 from mlctl.registry.assets import Asset
@@ -88,7 +89,7 @@ def create(
 
 def _find_source(session: Session, text: str, folder: Path, field: str) -> Path:
     """Return the path that data is referenced by; InvalidInput for what is elsewhere, or nowhere."""
-    path = find_datastore(session.settings, text)
+    path = find_datastore(session.settings, text) or find_job_output(session, text)
     if path is None:
         if "://" in text and not text.startswith("file://"):
             raise InvalidInput(

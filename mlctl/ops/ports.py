@@ -173,7 +173,7 @@ def _find_model(session: Session, text: str) -> tuple[Path, str] | None:
     """Return the files of a registered model and their hash; None for a path."""
     from mlctl.ops.resolving import find_asset
 
-    if not text.lower().startswith("azureml:") or text.startswith("azureml://datastores/"):
+    if not text.lower().startswith("azureml:") or text.lower().startswith(("azureml://datastores/", "azureml://jobs/")):
         return None
     asset = find_asset(session, "model", text)
     stored = artifacts.find_artifact(session.store, session.settings.artifacts, asset.artifact or "")
