@@ -54,7 +54,8 @@ class _Freezer:
         from mlctl.ops.components import read_component
 
         if isinstance(component, str) and component.lower().startswith("azureml:"):
-            return dict(find_asset(self._session, "component", component).spec)
+            asset = find_asset(self._session, "component", component)
+            return {**asset.spec, "name": asset.name, "version": asset.version}
         document, here = read_component(component, folder)
         return self.freeze(document, here)
 
