@@ -79,6 +79,7 @@ class WorkerPlan:
             "logs": str(folder.user_logs),
             "output_folder": order.output.folder,
             "logging_level": order.logging_level,
+            "arguments": order.arguments,
         }
         file = folder.system_logs / f"{name_process(number)}.json"
         file.write_text(json.dumps(fields), encoding="utf-8")

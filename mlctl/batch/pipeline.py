@@ -19,6 +19,7 @@ from typing import Any
 from mlctl.batch.command import RunningCommand, read_command
 from mlctl.batch.engine import Stopped
 from mlctl.batch.folder import JobFolder
+from mlctl.batch.launch import is_coordinated, start_coordinator, stop_coordinator
 from mlctl.batch.steps import StepBook, clear_outputs
 from mlctl.errors import MlctlError, UserCodeFailed
 
@@ -27,7 +28,9 @@ _LOOK_EVERY_S = 0.1
 
 @dataclass(frozen=True)
 class StepOrder:
-    """A step; what it does stands in its own folder. after: the steps whose outputs it reads.
+    """A step; what it does stands in its own folder. kind: `command`, or `parallel`: a batch job of its own.
+
+    after: the steps whose outputs it reads.
 
     reuse_key: the same for steps that do the same with the same input, empty: it always runs.
     """
@@ -35,6 +38,7 @@ class StepOrder:
     name: str
     after: tuple[str, ...] = ()
     reuse_key: str = ""
+    kind: str = "command"
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,35 @@ def read_pipeline(file: Path) -> PipelineOrder:
     """Read what `write_pipeline` wrote."""
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     given: list[dict[str, Any]] = fields.pop("steps")
-    steps = tuple(StepOrder(step["name"], tuple(step["after"]), step["reuse_key"]) for step in given)
+    steps = tuple(StepOrder(step["name"], tuple(step["after"]), step["reuse_key"], step["kind"]) for step in given)
     return PipelineOrder(**fields, steps=steps)
+
+
+class RunningBatch:
+    """A step that a coordinator of its own carries out, as a batch job: its mini-batches are retried and resumed."""
+
+    def __init__(self, book: StepBook, step: str, home: Path) -> None:
+        self._book = book
+        self._step = step
+        self._folder = book.find_folder(step)
+        # One that outlived this job's coordinator goes on.
+        if not is_coordinated(self._folder):
+            self._folder.progress.unlink(missing_ok=True)
+            start_coordinator(home, book.name(step), os.environ)
+
+    def has_ended(self, *, within_s: float = 0.1) -> bool:
+        """Say, after a moment, whether it has ended well; raises UserCodeFailed when it failed."""
+        time.sleep(within_s)
+        if is_coordinated(self._folder):
+            return False
+        if self._book.list_states()[self._step] == "Completed":
+            return True
+        raise UserCodeFailed(self._book.get_error(self._step) or "its coordinator ended before it was done")
+
+    def end(self) -> None:
+        """Tell its coordinator to stop, and wait until it has."""
+        while stop_coordinator(self._folder):
+            time.sleep(_LOOK_EVERY_S)
 
 
 class Pipeline:
@@ -70,12 +101,12 @@ class Pipeline:
         self._folder = folder
         self._home = home
         self._book = book
-        self._running: dict[str, RunningCommand] = {}
+        self._running: dict[str, RunningCommand | RunningBatch] = {}
         self._states = book.list_states()
         self._reused: dict[str, str] = {}
         self._failed: list[str] = []
         self._is_stopped = False
-        self._keys = {step.name: step.reuse_key for step in order.steps}
+        self._orders = {step.name: step for step in order.steps}
 
     def run(self, on_state: Callable[[str], None]) -> None:
         """Run all steps; raises UserCodeFailed when one failed, Stopped when the job was told to stop."""
@@ -118,22 +149,29 @@ class Pipeline:
 
     def _start_step(self, name: str) -> bool:
         """Start a step; True when an earlier one's outputs were taken over instead."""
-        folder = self._book.find_folder(name)
-        order = read_command(folder.order)
-        clear_outputs(order, self._home)
-        key = self._keys[name]
-        earlier = self._book.take_over(name, key) if key else None
+        order = self._orders[name]
+        earlier = self._book.take_over(name, order.reuse_key) if order.reuse_key else None
         if earlier is not None:
             self._reused[name] = earlier
             self._complete(name)
             return True
         try:
-            self._running[name] = RunningCommand(folder, order)
+            self._running[name] = self._run(order)
         except OSError as error:
             self._fail(name, f"{error.strerror or error} {error.filename or ''}".strip())
-            return False
-        self._set_state(name, "Running")
+        except MlctlError as error:
+            self._fail(name, error.message)
+        else:
+            self._set_state(name, "Running")
         return False
+
+    def _run(self, order: StepOrder) -> RunningCommand | RunningBatch:
+        folder = self._book.find_folder(order.name)
+        if order.kind == "parallel":
+            return RunningBatch(self._book, order.name, self._home)
+        command = read_command(folder.order)
+        clear_outputs(command.outputs, self._home)
+        return RunningCommand(folder, command)
 
     def _look(self) -> list[str]:
         """Look after what runs; returns the steps that have ended well."""
@@ -154,8 +192,9 @@ class Pipeline:
         return done
 
     def _complete(self, name: str) -> None:
-        with suppress(OSError):
-            self._book.keep_fingerprint(name)
+        if self._orders[name].kind == "command":
+            with suppress(OSError):
+                self._book.keep_fingerprint(name)
         self._set_state(name, "Completed")
 
     def _fail(self, name: str, reason: str) -> None:

@@ -27,9 +27,13 @@ class StepBook:
         self._settings = settings
         self._job = job
 
+    def name(self, step: str) -> str:
+        """Return a step's name as a job of its own."""
+        return jobs.name_step(self._job, step)
+
     def find_folder(self, step: str) -> JobFolder:
         """Return where a step's files lie."""
-        return find_folder(self._settings.home, jobs.name_step(self._job, step))
+        return find_folder(self._settings.home, self.name(step))
 
     def list_states(self) -> dict[str, str]:
         """Return the state of each step."""
@@ -39,7 +43,7 @@ class StepBook:
     def get_error(self, step: str) -> str | None:
         """Return why a step failed."""
         with Store(self._settings.database) as store:
-            return jobs.get(store, jobs.name_step(self._job, step)).error
+            return jobs.get(store, self.name(step)).error
 
     def set_state(self, step: str, state: str, error: str | None = None) -> None:
         """Record a step's state."""
@@ -49,6 +53,7 @@ class StepBook:
     def take_over(self, step: str, key: str) -> str | None:
         """Copy the outputs of an earlier step that did the same; returns the step's name, None: there is none."""
         order = read_command(self.find_folder(step).order)
+        clear_outputs(order.outputs, self._settings.home)
         with Store(self._settings.database) as store:
             known = [row.name for row in jobs.list_alike(store, key)]
         for name in known:
@@ -64,9 +69,9 @@ class StepBook:
         (folder.path / _RECORD).write_text(json.dumps(found), encoding="utf-8")
 
 
-def clear_outputs(order: CommandOrder, home: Path) -> None:
+def clear_outputs(outputs: Mapping[str, str], home: Path) -> None:
     """Remove what a try that came to nothing left in the outputs; folders of the user's own are left alone."""
-    for text in order.outputs.values():
+    for text in outputs.values():
         path = Path(text)
         if home not in path.parents:
             continue

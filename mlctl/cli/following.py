@@ -49,10 +49,10 @@ def follow(session: Session, name: str, *, is_live: bool, say: Say) -> Job:
     A KeyboardInterrupt passes through: the job goes on.
     """
     job = batch_jobs.look(session, name)
-    if job.row.kind in ("command", "step"):
-        return _follow_log(session, name, say)
     if job.row.kind == "pipeline":
         return _follow_steps(session, name, say)
+    if not job.scores:
+        return _follow_log(session, name, say)
     return _draw(session, name) if is_live else _tell(session, name, say)
 
 
@@ -233,7 +233,7 @@ def _read_from(path: Path, position: int) -> tuple[str, int]:
 
 def summarize(job: Job) -> Iterator[str]:
     """Yield the lines that tell how a job ended."""
-    if job.row.kind != "batch":
+    if not job.scores:
         yield from _summarize_commands(job)
         return
     progress, unit = job.progress, _unit(job)

@@ -108,7 +108,7 @@ def _running(job: Job) -> list[str]:
 
     if job.row.kind == "pipeline":
         return [*describe_steps(job), f"follow        mlctl job stream -n {job.row.name}"]
-    text = describe_progress(job, Pace()) if job.row.kind == "batch" else f"log           {job.folder / 'user_logs'}"
+    text = describe_progress(job, Pace()) if job.scores else f"log           {job.folder / 'user_logs'}"
     return [text, f"follow        mlctl job stream -n {job.row.name}"]
 
 

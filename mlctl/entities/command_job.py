@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from mlctl.entities.component import CommandLimits, ComponentType, StepTarget, StepType, StepValue, find_expressions
 from mlctl.entities.deployment import EnvironmentOrReference
 from mlctl.entities.parts import Entity, ScalarMap
+from mlctl.entities.ports import CommandLimits, ComponentType, StepTarget, StepType, StepValue, find_expressions
 from mlctl.entities.values import AnyMap, AssetName, Text, refuse
 
 

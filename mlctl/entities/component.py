@@ -4,123 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from mlctl.entities.deployment import EnvironmentOrReference
+from mlctl.entities.parallel_step import PARALLEL_TAG, ParallelStep, is_parallel
 from mlctl.entities.parts import MAP_TAG, TEXT_TAG, Entity, MapTag, Part, ScalarMap, TextOrMap, TextTag
+from mlctl.entities.ports import (
+    CommandLimits,
+    ComponentType,
+    InputPort,
+    OutputPort,
+    StepOutput,
+    StepTarget,
+    StepType,
+    StepValue,
+    find_expressions,
+    read_source,
+)
 from mlctl.entities.values import (
     AnyMap,
-    AnyScalar,
     AssetName,
     Choice,
     ComputeName,
     Flag,
-    Scalar,
     Text,
-    WholeNumber,
     match_word,
     refuse,
 )
 
 PIPELINE_TAG = "\x00pipeline"
-_EXPRESSION = re.compile(r"\$\{\{\s*(?P<path>[^}]*?)\s*\}\}")
-
-
-class ComponentType(StrEnum):
-    """What a component is."""
-
-    COMMAND = "command"
-    """One command."""
-    PIPELINE = "pipeline"
-    """Steps, which are components in turn."""
-
-
-class PortType(StrEnum):
-    """What an input or an output is."""
-
-    URI_FILE = "uri_file"
-    """A file."""
-    URI_FOLDER = "uri_folder"
-    """A folder."""
-    MLTABLE = "mltable"
-    """A folder that an MLTable file describes."""
-    MLFLOW_MODEL = "mlflow_model"
-    """A folder with an MLmodel file."""
-    CUSTOM_MODEL = "custom_model"
-    """A model's file or folder."""
-    TRITON_MODEL = "triton_model"
-    """A model's folder, laid out for Triton."""
-    STRING = "string"
-    """Text."""
-    NUMBER = "number"
-    """A number."""
-    INTEGER = "integer"
-    """A whole number."""
-    BOOLEAN = "boolean"
-    """true or false."""
-
-
-MODELS = (PortType.MLFLOW_MODEL, PortType.CUSTOM_MODEL, PortType.TRITON_MODEL)
-LITERALS = (PortType.STRING, PortType.NUMBER, PortType.INTEGER, PortType.BOOLEAN)
-_DATA = tuple(member for member in PortType if member not in LITERALS)
-
-
-class InputPort(Part, frozen=True):
-    """What a component is given: data or a literal."""
-
-    type: Annotated[PortType, Choice(PortType)] = Field(description="What it is.", examples=["uri_folder"])
-    description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
-    optional: Annotated[bool, Flag()] = Field(default=False, description="Whether it may be left out.")
-    default: Annotated[Scalar, AnyScalar()] = Field(default=None, description="Its value when it is left out.")
-    min: Annotated[Scalar, AnyScalar()] = Field(default=None, description="The least number.")
-    max: Annotated[Scalar, AnyScalar()] = Field(default=None, description="The largest number.")
-    enum: list[Annotated[Scalar, AnyScalar()]] | None = Field(default=None, description="The only values.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How data is reached.")
-
-    @field_validator("default")
-    @classmethod
-    def _check_default(cls, value: Scalar, info: ValidationInfo) -> Scalar:
-        kind = info.data.get("type")
-        if value is not None and kind is not None and not fits(kind, value):
-            refuse(f"{value!r} is no {kind}")
-        return value
-
-
-class OutputPort(Part, frozen=True):
-    """What a component writes."""
-
-    type: Annotated[PortType, Choice(PortType, only=_DATA)] = Field(
-        default=PortType.URI_FOLDER, description="What it is."
-    )
-    description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How it is written.")
-    path: Annotated[str, Text()] | None = Field(default=None, description="Where it is kept.")
-
-
-def fits(kind: PortType, value: Any) -> bool:
-    """Say whether a literal is of a port's type; a path is for data."""
-    match kind:
-        case PortType.BOOLEAN:
-            return isinstance(value, bool) or str(value).lower() in ("true", "false")
-        case PortType.INTEGER:
-            return not isinstance(value, bool) and re.fullmatch(r"[+-]?\d+", str(value)) is not None
-        case PortType.NUMBER:
-            return not isinstance(value, bool) and _is_number(str(value))
-        case _:
-            return isinstance(value, str) or kind is PortType.STRING
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 class _Component(Entity, frozen=True):
@@ -138,14 +53,6 @@ class _Component(Entity, frozen=True):
     outputs: Mapping[str, OutputPort] = Field(default={}, description="What it writes, by name.")
     is_deterministic: Annotated[bool, Flag()] = Field(
         default=True, description="Whether the same input gives the same output."
-    )
-
-
-class CommandLimits(Part, frozen=True):
-    """How long a command may run."""
-
-    timeout: Annotated[int, WholeNumber(1, 10_000_000)] | None = Field(
-        default=None, description="Seconds until the command is ended."
     )
 
 
@@ -184,53 +91,6 @@ class CommandComponent(_Component, frozen=True):
         return value
 
 
-def find_expressions(text: str) -> list[str]:
-    """List what stands between `${{` and `}}`."""
-    return [match["path"] for match in _EXPRESSION.finditer(text)]
-
-
-class StepInput(Part, frozen=True):
-    """Data that a step is given."""
-
-    type: Annotated[PortType, Choice(PortType)] | None = Field(default=None, description="What it is.")
-    path: Annotated[str, Text()] | None = Field(default=None, description="Where it is.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How it is reached.")
-    value: Annotated[Scalar, AnyScalar()] = Field(default=None, description="A literal.")
-
-
-class StepOutput(Part, frozen=True):
-    """Where a step's output is kept."""
-
-    type: Annotated[PortType, Choice(PortType, only=_DATA)] | None = Field(default=None, description="What it is.")
-    path: Annotated[str, Text()] | None = Field(default=None, description="Where it is kept.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How it is written.")
-
-
-# Steps that Azure has and that nothing runs here, with the reason.
-_NOT_RUN = {
-    "pipeline": "write its steps in place of it: pipelines are not nested here",
-    "sweep": "a search for parameters needs many machines; run the command with the values that were found",
-    "spark": "there is no Spark cluster here; a command may start Spark in local mode",
-    "automl": "AutoML is a service of Azure",
-    "data_transfer": "copy the files in a command",
-    "import": "there are no connections to databases here; read the rows in a command",
-}
-
-
-@dataclass(frozen=True)
-class StepType(Choice):
-    """The type of a step; those that are not run here are refused with the reason."""
-
-    def check(self, value: Any) -> StrEnum:
-        """Find the type that is meant."""
-        word = match_word(value, tuple(_NOT_RUN))
-        if word is not None:
-            refuse(f"{word} steps are not run by mlctl", _NOT_RUN[word])
-        return super().check(value)
-
-
-StepValue = Annotated[Annotated[Scalar, AnyScalar(), TextTag] | Annotated[StepInput, MapTag], TextOrMap]
-StepTarget = Annotated[Annotated[str, Text(), TextTag] | Annotated[StepOutput, MapTag], TextOrMap]
 StepComponent = Annotated[Annotated[str, Text(), TextTag] | Annotated[CommandComponent, MapTag], TextOrMap]
 
 
@@ -277,6 +137,17 @@ class Step(Part, frozen=True):
         return value
 
 
+def choose_step(value: object) -> str:
+    """Choose the model of a step by its `type`; a command when it says nothing."""
+    return PARALLEL_TAG if isinstance(value, ParallelStep) or is_parallel(value) else MAP_TAG
+
+
+AnyStep = Annotated[
+    Annotated[Step, MapTag] | Annotated[ParallelStep, Tag(PARALLEL_TAG)],
+    Discriminator(choose_step),
+]
+
+
 class PipelineComponent(_Component, frozen=True):
     """A component of steps."""
 
@@ -284,17 +155,17 @@ class PipelineComponent(_Component, frozen=True):
     type: Annotated[Literal[ComponentType.PIPELINE], Choice(ComponentType, only=(ComponentType.PIPELINE,))] = Field(
         description="pipeline: its steps run."
     )
-    jobs: Mapping[str, Step] = Field(description="The steps, by name.")
+    jobs: Mapping[str, AnyStep] = Field(description="The steps, by name.")
     settings: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="How the steps run.")
 
     @field_validator("jobs")
     @classmethod
-    def _check_jobs(cls, value: Mapping[str, Step], info: ValidationInfo) -> Mapping[str, Step]:
+    def _check_jobs(cls, value: Mapping[str, AnyStep], info: ValidationInfo) -> Mapping[str, AnyStep]:
         check_steps(value, info.data.get("inputs") or {}, info.data.get("outputs") or {})
         return value
 
 
-def check_steps(steps: Mapping[str, Step], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+def check_steps(steps: Mapping[str, AnyStep], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
     """Refuse steps that read or write what is not there. inputs, outputs: the pipeline's own."""
     if not steps:
         refuse("holds no step")
@@ -325,14 +196,6 @@ def list_sources(inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(words[2], words[4]) for words in found if words[:2] == ["parent", "jobs"] and len(words) == 5]
 
 
-def read_source(given: Any) -> str:
-    """Return the text of an input in which expressions may stand: a path, or text."""
-    path: Any = given.path if isinstance(given, StepInput) else given
-    if isinstance(path, Mapping):
-        path = cast("Mapping[str, Any]", path).get("path")
-    return path if isinstance(path, str) else ""
-
-
 def find_parent_output(target: Any) -> str | None:
     """Return the pipeline's output that a step's output is: ${{parent.outputs.NAME}}; None for none."""
     words = [path.split(".") for path in find_expressions(read_source(_read_target(target)))]
@@ -354,7 +217,7 @@ def _find_target_fault(target: Any, outputs: Mapping[str, Any]) -> str:
     return "" if name in outputs else f"the pipeline has no output {name}"
 
 
-def _find_source_fault(given: Any, steps: Mapping[str, Step], inputs: Mapping[str, Any]) -> str:
+def _find_source_fault(given: Any, steps: Mapping[str, AnyStep], inputs: Mapping[str, Any]) -> str:
     """Say why an expression of a step's input names nothing: ${{parent.inputs.N}}, ${{parent.jobs.STEP.outputs.N}}."""
     for path in find_expressions(read_source(given)):
         words = path.split(".")

@@ -9,15 +9,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from mlctl.entities.batch_deployment import PipelineSettings
 from mlctl.entities.command_job import CommandJob
-from mlctl.entities.component import (
-    ComponentOrReference,
-    ComponentType,
-    Step,
-    StepTarget,
-    StepValue,
-    check_steps,
-)
+from mlctl.entities.component import AnyStep, ComponentOrReference, check_steps
 from mlctl.entities.parts import Entity, ScalarMap
+from mlctl.entities.ports import ComponentType, StepTarget, StepValue
 from mlctl.entities.values import AnyMap, AssetName, Choice, ComputeName, Text, match_word, refuse
 
 
@@ -40,7 +34,7 @@ class PipelineJob(Entity, frozen=True):
     component: ComponentOrReference | None = Field(
         default=None, description="A component whose steps run: its file, a reference or a map; this or jobs."
     )
-    jobs: Mapping[str, Step] | None = Field(
+    jobs: Mapping[str, AnyStep] | None = Field(
         default=None, description="The steps, by name; this or component.", validate_default=True
     )
     settings: PipelineSettings = Field(default=PipelineSettings(), description="How the steps run.")
@@ -49,7 +43,7 @@ class PipelineJob(Entity, frozen=True):
 
     @field_validator("jobs")
     @classmethod
-    def _check_jobs(cls, value: Mapping[str, Step] | None, info: ValidationInfo) -> Mapping[str, Step] | None:
+    def _check_jobs(cls, value: Mapping[str, AnyStep] | None, info: ValidationInfo) -> Mapping[str, AnyStep] | None:
         if "component" not in info.data:
             return value
         if (value is None) == (info.data["component"] is None):

@@ -89,7 +89,6 @@ def _list_unused_environments(session: Session, border: float) -> tuple[BuiltEnv
 
 def _list_pythons_of_jobs(session: Session) -> Iterator[Path]:
     """Yield the interpreters of jobs that run, or may be gone on with: their deployments may have others by now."""
-    from mlctl.batch.command import read_command
     from mlctl.batch.launch import find_folder
     from mlctl.batch.order import read_order
 
@@ -99,7 +98,7 @@ def _list_pythons_of_jobs(session: Session) -> Iterator[Path]:
                 yield Path(read_order(find_folder(session.settings.home, row.name).order).python)
     for step in _list_steps_to_run(session):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            yield Path(read_command(find_folder(session.settings.home, step.name).order).python)
+            yield Path(json.loads(find_folder(session.settings.home, step.name).order.read_text())["python"])
 
 
 def _list_steps_to_run(session: Session) -> Iterator[jobs.JobRow]:

@@ -73,6 +73,11 @@ class Job:
     folder: Path
 
     @property
+    def scores(self) -> bool:
+        """Whether it runs mini-batches: a batch job, or a pipeline's step of type parallel."""
+        return self.row.kind == "batch" or self.row.spec.get("type") == "parallel"
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing more will come of it by itself."""
         return self.status in jobs.ENDED or self.status == jobs.NOT_RESPONDING
@@ -468,7 +473,9 @@ def _end_leftovers(session: Session, name: str) -> None:
     """End what a killed coordinator left running, and say so of its steps."""
     end_leftover(find_folder(session.settings.home, name), name)
     for step in jobs.list_steps(session.store, name):
-        end_leftover(find_folder(session.settings.home, step.name), step.name)
+        folder = find_folder(session.settings.home, step.name)
+        stop_coordinator(folder)
+        end_leftover(folder, step.name)
         jobs.set_state(session.store, step.name, "Canceled", error="the job was stopped", unless=jobs.ENDED)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from mlctl.entities.component import LITERALS, MODELS, PortType, find_expressions, list_sources, read_source
+from mlctl.entities.component import list_sources
+from mlctl.entities.ports import LITERALS, MODELS, PortType, find_expressions, read_source
 from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput
 from mlctl.ops import ports
@@ -39,6 +40,8 @@ class _Freezer:
     def _freeze_step(self, name: str, step: Frozen, folder: Path) -> Frozen:
         given = read_map(step, "inputs")
         step = {**step, "inputs": {port: self._freeze_input(name, port, each, folder) for port, each in given.items()}}
+        if step.get("type") == "parallel":
+            return {**step, "task": self._freeze_command(step["task"], folder)}
         component = step.get("component")
         if component is None:
             return self._freeze_command(step, folder)

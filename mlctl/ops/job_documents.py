@@ -34,7 +34,9 @@ def reference(session: Session, job: Job) -> Document:
 
 def _type(job: Job) -> str:
     """Return Azure's word: a batch job is a pipeline there, a step what it runs."""
-    return {"batch": "pipeline", "step": "command"}.get(job.row.kind, job.row.kind)
+    if job.row.kind == "step":
+        return str(job.row.spec.get("type") or "command")
+    return "pipeline" if job.row.kind == "batch" else job.row.kind
 
 
 def deployment_reference(job: Job) -> Document:

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlctl.batch.command import write_command
+from mlctl.batch.command import CommandOrder, write_command
 from mlctl.batch.launch import find_folder
+from mlctl.batch.order import write_order
 from mlctl.batch.pipeline import write_pipeline
-from mlctl.entities.component import LITERALS
+from mlctl.entities.ports import LITERALS
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, InvalidInput
 from mlctl.ops import batch_jobs
 from mlctl.ops.freezing import freeze
-from mlctl.ops.pipeline_planning import Request, plan_job
+from mlctl.ops.pipeline_planning import PlannedStep, Request, plan_job
 from mlctl.ops.ports import find_kind
 from mlctl.registry import batch_deployments, batch_endpoints, jobs
 from mlctl.registry.batch_deployments import BatchDeploymentRow
@@ -212,7 +213,7 @@ def start(session: Session, request: Request) -> Job:
         for step in plan.steps:
             jobs.insert(
                 session.store,
-                name=step.command.name,
+                name=step.work.name,
                 kind="step",
                 workspace=session.workspace,
                 spec=step.spec,
@@ -220,8 +221,20 @@ def start(session: Session, request: Request) -> Job:
     folder = find_folder(session.settings.home, request.name)
     folder.make()
     for step in plan.steps:
-        here = find_folder(session.settings.home, step.command.name)
+        here = find_folder(session.settings.home, step.work.name)
         here.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_command(here.order, step.command)
+        if isinstance(step.work, CommandOrder):
+            write_command(here.order, step.work)
+        else:
+            _make_places(step)
+            write_order(here.order, step.work)
     write_pipeline(folder.order, plan.order)
     return batch_jobs.start(session, row)
+
+
+def _make_places(step: PlannedStep) -> None:
+    """Make the folders that the workers of a parallel step write to; a command's are made when it starts."""
+    types: Mapping[str, str] = step.spec["output_types"]
+    for name, value in step.outputs.items():
+        place = Path(value.text or "")
+        (place.parent if types[name] == "uri_file" else place).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 from mlctl.batch.command import CommandOrder
 from mlctl.batch.folder import JobFolder
 from mlctl.batch.launch import find_folder
+from mlctl.batch.order import JobOrder
 from mlctl.batch.pipeline import PipelineOrder, StepOrder
-from mlctl.entities.component import find_expressions, find_parent_output, list_sources, order_steps, read_source
+from mlctl.entities.component import find_parent_output, list_sources, order_steps
+from mlctl.entities.ports import find_expressions, read_source
 from mlctl.entities.stored import read_map
 from mlctl.errors import NotFound
 from mlctl.ops import batch_jobs, environments, ports
 from mlctl.ops.documents import CODE_ID_PATTERN
 from mlctl.ops.freezing import list_inputs, list_outputs
-from mlctl.ops.ports import LEFT_OUT, Value
+from mlctl.ops.parallel_planning import find_data, plan_batch
+from mlctl.ops.ports import LEFT_OUT, Value, fill_in
 from mlctl.registry import artifacts, jobs
 from mlctl.runtimes.environments import own_interpreter
 
 if TYPE_CHECKING:
     from mlctl.ops.session import Session
-
-_EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
-_OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ class Request:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step, resolved. spec: what a job's document shows of it."""
+    """A step, resolved. work: what it does, a command or mini-batches. spec: what a job's document shows of it."""
 
     order: StepOrder
-    command: CommandOrder
+    work: CommandOrder | JobOrder
     spec: Mapping[str, Any]
     outputs: Mapping[str, Value]
 
@@ -135,39 +134,77 @@ class _Planner:
         return batch_jobs.find_place(self._session, chosen, self._request.folder, f"outputs.{name}")
 
     def _plan_step(self, name: str, step: Mapping[str, Any], after: tuple[str, ...]) -> PlannedStep:
-        component = read_map(step, "component") or step
         folder = find_folder(self._session.settings.home, jobs.name_step(self._request.name, name))
         inputs = self._resolve_step_inputs(name, step)
         outputs = {port: self._find_step_output(folder, step, port) for port in list_outputs(step)}
+        if step.get("type") == "parallel":
+            return self._plan_parallel(name, step, after, inputs, outputs)
+        component = read_map(step, "component") or step
         types = {port: ports.find_kind(facts) for port, facts in list_outputs(step).items()}
-        variables = {**read_map(component, "environment_variables"), **read_map(step, "environment_variables")}
         environment = step.get("environment") or component.get("environment")
         command = CommandOrder(
             name=jobs.name_step(self._request.name, name),
-            command=_fill_in(component["command"], inputs, outputs),
+            command=fill_in(component["command"], inputs, outputs),
             python=str(self._find_python(environment)),
             code=self._find_code(component.get("code")),
-            environment_variables={key: ports.show_literal(value) for key, value in variables.items()},
+            environment_variables={**_list_variables(component), **_list_variables(step)},
             outputs=outputs,
             timeout_s=(read_map(step, "limits") or read_map(component, "limits")).get("timeout"),
             output_files=tuple(sorted(port for port, kind in types.items() if kind == "uri_file")),
         )
         key = self._make_key(component, command, inputs)
-        spec = {
-            "parent": self._request.name,
-            "step": name,
+        facts = {
             "command": component["command"],
             **{each: component[each] for each in ("code", "description") if component.get(each)},
             **({"environment": environment} if isinstance(environment, str) else {}),
             "display_name": step.get("display_name") or component.get("display_name") or name,
-            "experiment_name": self._request.shown.get("experiment_name") or "Default",
-            "inputs": {port: value.shown for port, value in inputs.items() if value.text is not None},
-            "output_folders": outputs,
-            "output_types": {port: kind or "uri_folder" for port, kind in types.items()},
             "reuse_key": key,
         }
+        spec = self._describe_step(name, step, inputs, outputs) | facts
         written = {port: Value(path, f"{key}/{port}" if key else "") for port, path in outputs.items()}
         return PlannedStep(StepOrder(name, after, key), command, spec, written)
+
+    def _plan_parallel(
+        self,
+        name: str,
+        step: Mapping[str, Any],
+        after: tuple[str, ...],
+        inputs: Mapping[str, Value],
+        outputs: Mapping[str, str],
+    ) -> PlannedStep:
+        task = step["task"]
+        given = find_data(f"{self._request.label}: jobs.{name}", step, inputs)
+        needs = batch_jobs.TABLE_NEEDS if given.mode == "rows" else ()
+        order = plan_batch(
+            jobs.name_step(self._request.name, name),
+            step,
+            given,
+            python=self._find_python(task.get("environment"), needs),
+            code=self._find_code(task["code"]) or "",
+            inputs=inputs,
+            outputs=outputs,
+            variables=_list_variables(step),
+            folder=find_folder(self._session.settings.home, jobs.name_step(self._request.name, name)).path,
+        )
+        facts = {**batch_jobs.describe_order(order, None), "type": "parallel", "code": task["code"]}
+        spec = facts | self._describe_step(name, step, inputs, outputs)
+        written = {port: Value(path, "") for port, path in outputs.items()}
+        return PlannedStep(StepOrder(name, after, kind="parallel"), order, spec, written)
+
+    def _describe_step(
+        self, name: str, step: Mapping[str, Any], inputs: Mapping[str, Value], outputs: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Return what is kept of a step whatever its type."""
+        types = {port: ports.find_kind(facts) or "uri_folder" for port, facts in list_outputs(step).items()}
+        return {
+            "parent": self._request.name,
+            "step": name,
+            "display_name": step.get("display_name") or name,
+            "experiment_name": self._request.shown.get("experiment_name") or "Default",
+            "inputs": {port: value.shown for port, value in inputs.items() if value.text is not None},
+            "output_folders": dict(outputs),
+            "output_types": types,
+        }
 
     def _resolve_step_inputs(self, name: str, step: Mapping[str, Any]) -> dict[str, Value]:
         given = read_map(step, "inputs")
@@ -208,14 +245,14 @@ class _Planner:
             return str(folder.path / "outputs" / port)
         return batch_jobs.find_place(self._session, chosen, self._request.folder, f"outputs.{port}")
 
-    def _find_python(self, environment: Any) -> Path:
+    def _find_python(self, environment: Any, needs: Sequence[str] = ()) -> Path:
         from mlctl.ops.resolving import find_asset, is_azures_own
 
         if not isinstance(environment, str) or is_azures_own(self._session, environment):
             return own_interpreter().python
-        if environment not in self._pythons:
+        if needs or environment not in self._pythons:
             source = environments.read_registered(find_asset(self._session, "environment", environment))
-            self._pythons[environment] = environments.ensure(self._session, source).python
+            self._pythons[environment] = environments.ensure(self._session, source, needs=needs).python
         return self._pythons[environment]
 
     def _find_code(self, code: str | None) -> str | None:
@@ -246,16 +283,5 @@ class _Planner:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _fill_in(command: str, inputs: Mapping[str, Value], outputs: Mapping[str, str]) -> str:
-    """Put values in place of `${{inputs.x}}`, quoted for the shell; `$[[…]]` is left out when one in it is."""
-
-    def fill(match: re.Match[str]) -> str:
-        if match[1] == "outputs":
-            return shlex.quote(outputs.get(match[2], "./outputs"))
-        return shlex.quote(inputs.get(match[2], LEFT_OUT).text or "")
-
-    def choose(match: re.Match[str]) -> str:
-        names = [found[2] for found in _EXPRESSION.finditer(match[1]) if found[1] == "inputs"]
-        return match[1] if all(inputs.get(name, LEFT_OUT).text is not None for name in names) else ""
-
-    return _EXPRESSION.sub(fill, _OPTIONAL.sub(choose, command))
+def _list_variables(part: Mapping[str, Any]) -> dict[str, str]:
+    return {key: ports.show_literal(value) for key, value in read_map(part, "environment_variables").items()}

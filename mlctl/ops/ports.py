@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mlctl.entities.component import LITERALS, MODELS, PortType, fits
+from mlctl.entities.ports import LITERALS, MODELS, PortType, fits
 from mlctl.errors import InvalidInput, NotFound
 from mlctl.ops import data
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts
 from mlctl.registry.batch_endpoints import name_near
 
+_EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
+_OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 Ports = Mapping[str, Mapping[str, Any]]
 
 
@@ -180,3 +184,18 @@ def _find_model(session: Session, text: str) -> tuple[Path, str] | None:
     if stored is None:
         raise NotFound(f"the files of model {asset.name}:{asset.version} are not in the registry any more")
     return stored.path / stored.name, stored.hash
+
+
+def fill_in(command: str, inputs: Mapping[str, Value], outputs: Mapping[str, str]) -> str:
+    """Put values in place of `${{inputs.x}}`, quoted for the shell; `$[[…]]` is left out when one in it is."""
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] == "outputs":
+            return shlex.quote(outputs.get(match[2], "./outputs"))
+        return shlex.quote(inputs.get(match[2], LEFT_OUT).text or "")
+
+    def choose(match: re.Match[str]) -> str:
+        names = [found[2] for found in _EXPRESSION.finditer(match[1]) if found[1] == "inputs"]
+        return match[1] if all(inputs.get(name, LEFT_OUT).text is not None for name in names) else ""
+
+    return _EXPRESSION.sub(fill, _OPTIONAL.sub(choose, command))

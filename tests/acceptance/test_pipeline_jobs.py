@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlctl.batch.launch import find_folder
+from mlctl.batch.launch import find_folder, is_coordinated
 from mlctl.runtimes.processes import read_start_ticks
 from tests.acceptance.conftest import Machine, Ran
 from tests.waiting import wait_until
@@ -403,3 +403,138 @@ def test_an_output_may_be_a_file(work: Machine, tmp_path: Path) -> None:
     assert "[read] 7\n" in ran.out, ran.err
     work.ok("job", "download", "-n", "j.write", "--output-name", "f", "-p", str(tmp_path))
     assert (tmp_path / "named-outputs/f/f").read_text() == "7\n"
+
+
+SCORE = """
+import argparse, os, pathlib, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--factor", type=int)
+parser.add_argument("--marks")
+args = parser.parse_args()
+
+def init():
+    print("init", sys.argv[0])
+
+def run(mini_batch):
+    if os.environ.get("FAILS"):
+        raise ValueError("asked to fail")
+    results = []
+    for path in mini_batch:
+        text = pathlib.Path(path).read_text().strip()
+        pathlib.Path(args.marks, pathlib.Path(path).name).touch()
+        results.append(f"{pathlib.Path(path).name} {int(text) * args.factor}")
+    return results
+"""
+
+
+def write_parallel(machine: Machine, kind: str = "uri_file", **changes: Any) -> dict[str, Any]:
+    """Return a job that writes 12 files, scores them in mini-batches, and counts the results."""
+    (machine.work / "src" / "score.py").write_text(SCORE)
+    cut = "for n in $(seq 12); do echo $n > ${{outputs.files}}/$n.txt; done"
+    result = "${{inputs.scores}}" + ("" if kind == "uri_file" else "/parallel_run_step.txt")
+    parallel = {
+        "type": "parallel",
+        "inputs": {"files": "${{parent.jobs.cut.outputs.files}}", "factor": "${{parent.inputs.factor}}"},
+        "outputs": {"scores": {"type": kind, "path": "${{parent.outputs.scores}}"}, "marks": None},
+        "input_data": "${{inputs.files}}",
+        "mini_batch_size": "5",
+        "max_concurrency_per_instance": 2,
+        "task": {
+            "type": "run_function",
+            "code": "./src",
+            "entry_script": "score.py",
+            "program_arguments": "--factor ${{inputs.factor}} --marks ${{outputs.marks}}",
+            "append_row_to": "${{outputs.scores}}",
+        },
+        **changes,
+    }
+    steps = {
+        "cut": {"command": cut, "outputs": {"files": {"type": "uri_folder"}}},
+        "score": parallel,
+        "count": {
+            "command": f"sort {result} | head -1; wc -l < {result}; ls ${{{{inputs.marks}}}} | wc -l",
+            "inputs": {
+                "scores": "${{parent.jobs.score.outputs.scores}}",
+                "marks": "${{parent.jobs.score.outputs.marks}}",
+            },
+        },
+    }
+    return {"type": "pipeline", "inputs": {"factor": 3}, "outputs": {"scores": {"type": kind}}, "jobs": steps}
+
+
+@pytest.mark.parametrize("kind", ["uri_file", "uri_folder"])
+def test_a_parallel_step_scores_mini_batches(work: Machine, kind: str, tmp_path: Path) -> None:
+    ran = create(work, write_parallel(work, kind), "--stream", "--name", "j")
+    assert ran.code == 0, ran.err
+    assert "[count] 1.txt 3\n[count] 12\n[count] 12\n" in ran.out
+    shown = work.ok("job", "show", "j.score").json
+    assert (shown["type"], shown["properties"]["mlctl.mini_batches_total"]) == ("parallel", "3")
+    work.ok("job", "download", "-n", "j", "--output-name", "scores", "-p", str(tmp_path))
+    assert len(list((tmp_path / "named-outputs/scores").iterdir())) == 1
+    assert (Path(work.home) / "jobs/j/steps/score/logs/sys/job_report/processed_mini-batches.csv").exists()
+
+
+def test_a_parallel_step_that_fails_fails_the_job(work: Machine) -> None:
+    failing: dict[str, Any] = {"environment_variables": {"FAILS": "1"}, "retry_settings": {"max_retries": 0}}
+    ran = create(work, write_parallel(work, **failing), "--stream", "--name", "j")
+    assert (ran.code, "step score failed: " in ran.err) == (1, True), ran.err
+    assert states(work, "j") == {"cut": "Completed", "score": "Failed", "count": "Canceled"}
+
+
+def test_canceling_ends_a_parallel_step(work: Machine) -> None:
+    document = write_parallel(work)
+    (work.work / "src" / "score.py").write_text("import time\ndef init(): time.sleep(300)\ndef run(m): return m\n")
+    create(work, document, "--name", "j")
+    wait_until(lambda: states(work, "j")["score"] == "Running", timeout_s=60)
+    work.ok("job", "cancel", "j")
+    assert states(work, "j") == {"cut": "Completed", "score": "Canceled", "count": "Canceled"}
+    assert not is_coordinated(find_folder(work.home, "j.score"))
+
+
+def test_a_parallel_step_goes_on_where_it_was(work: Machine) -> None:
+    document = write_parallel(work, environment_variables={"GO": str(work.work / "go")})
+    wait = "import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.05)\n"
+    (work.work / "src" / "score.py").write_text(wait + SCORE)
+    create(work, document, "--name", "j")
+    wait_until(lambda: is_coordinated(find_folder(work.home, "j.score")), timeout_s=60)
+    kill_coordinator(work, "j")
+    (work.work / "go").touch()
+    ran = work.ok("batch", "resume", "j", "--stream")
+    assert "[count] 1.txt 3\n[count] 12\n[count] 12\n" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"input_data": "${{inputs.gone}}"}, "the step has no input gone"),
+        ({"mini_batch_size": "10kb"}, "tables are cut by rows, not by bytes"),
+        ({"partition_keys": ["a"]}, "tables are cut by rows here"),
+        ({"task": {"entry_script": "score.py"}}, "task.code: is missing"),
+        ({"outputs": {"other": None}}, "the step has no output scores"),
+    ],
+)
+def test_a_parallel_step_that_cannot_run_is_refused(work: Machine, changes: dict[str, Any], said: str) -> None:
+    ran = create(work, write_parallel(work, **changes))
+    assert (ran.code, said in ran.err) == (1, True), ran.err
+
+
+def test_a_parallel_step_cuts_a_table_into_rows(work: Machine) -> None:
+    (work.work / "table").mkdir()
+    (work.work / "table" / "t.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    (work.work / "table" / "MLTable").write_text(
+        "paths: [{file: ./t.csv}]\ntransformations: [{read_delimited: {delimiter: ','}}]\n"
+    )
+    (work.work / "src" / "rows.py").write_text(
+        "def init(): pass\ndef run(frame): return [int(x) for x in frame['b']]\n"
+    )
+    step = {
+        "type": "parallel",
+        "inputs": {"t": {"type": "mltable", "path": "./table"}},
+        "outputs": {"o": {"type": "uri_file"}},
+        "input_data": "${{inputs.t}}",
+        "mini_batch_size": 2,
+        "task": {"code": "./src", "entry_script": "rows.py", "append_row_to": "${{outputs.o}}"},
+    }
+    show = {"command": "sort ${{inputs.o}}", "inputs": {"o": "${{parent.jobs.score.outputs.o}}"}}
+    ran = create(work, {"type": "pipeline", "jobs": {"score": step, "show": show}}, "--stream")
+    assert "[show] 2\n[show] 4\n[show] 6\n" in ran.out, ran.err

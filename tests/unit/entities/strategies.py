@@ -15,12 +15,13 @@ from mlctl.entities.batch_deployment import (
     ModelBatchDeployment,
     PipelineBatchDeployment,
 )
-from mlctl.entities.component import InputPort, PipelineComponent, Step
+from mlctl.entities.component import PipelineComponent, Step
 from mlctl.entities.compute import Compute, ComputeTypes
 from mlctl.entities.deployment_settings import Collection, TargetUtilizationScaleSettings
 from mlctl.entities.endpoint import Identity, TrafficMap
 from mlctl.entities.environment import InlineEnvironment
 from mlctl.entities.parts import Part
+from mlctl.entities.ports import InputPort
 from mlctl.entities.schedule import CronExpression, CronTrigger, Moment, OneOrMany, RecurrenceTrigger, TimeZone
 from mlctl.entities.values import (
     AnyMap,
