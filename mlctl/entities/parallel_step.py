@@ -37,7 +37,7 @@ def is_parallel(value: object) -> bool:
 
 
 @dataclass(frozen=True)
-class _Size(Value):
+class MiniBatchSize(Value):
     """Files, or rows, in a call of run(): a whole number, which Azure wants as text."""
 
     def check(self, value: Any) -> int:
@@ -102,7 +102,7 @@ class ParallelStep(Part, frozen=True):
     type: Annotated[Literal[ComponentType.PARALLEL], Choice(ComponentType, only=(ComponentType.PARALLEL,))] = Field(
         description="parallel: a script's run() is called for each mini-batch."
     )
-    task: ParallelTask = Field(description="The script.")
+    task: ParallelTask = Field(description="The script whose run() is called, and what it needs.")
     inputs: Mapping[str, StepValue] = Field(default={}, description="What it is given, by name.")
     outputs: Mapping[str, StepTarget | None] = Field(
         default={}, description="Where its outputs go, by name; nothing: the job's own folder."
@@ -110,7 +110,9 @@ class ParallelStep(Part, frozen=True):
     input_data: Annotated[str, Text()] = Field(
         description="The input that is cut into mini-batches.", examples=["${{inputs.rows}}"]
     )
-    mini_batch_size: Annotated[int, _Size()] = Field(default=1, description="Files, or rows, in a call of run().")
+    mini_batch_size: Annotated[int, MiniBatchSize()] = Field(
+        default=1, description="Files, or rows, in a call of run()."
+    )
     max_concurrency_per_instance: Annotated[int, WholeNumber(1, 1000)] = Field(
         default=1, description="Worker processes of an instance."
     )
