@@ -17,7 +17,8 @@ class WorkerOrder:
 
     mode: what run() is given: paths, a DataFrame, or JSON text as an online script. input_key: the key of the rows in
     that text. keeps_rows: False: results are counted only. format, with_input: how a row of the output looks.
-    parts: the folder for what this worker writes. name: `process001`. logs: the job's folder of user logs.
+    parts: the folder for what this worker writes. name: `process001`. logs: the job's folder of user logs. arguments:
+    for sys.argv of the script.
     """
 
     app_root: Path
@@ -33,6 +34,7 @@ class WorkerOrder:
     logs: Path
     output_folder: Path
     logging_level: str
+    arguments: tuple[str, ...] = ()
 
 
 def read_order(file: Path) -> WorkerOrder:
@@ -40,4 +42,5 @@ def read_order(file: Path) -> WorkerOrder:
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     for name in ("app_root", "parts", "logs", "output_folder", "model_dir"):
         fields[name] = Path(fields[name]) if fields[name] else None
+    fields["arguments"] = tuple(fields.get("arguments") or ())
     return WorkerOrder(**fields)
