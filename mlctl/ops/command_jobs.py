@@ -52,7 +52,7 @@ def create(session: Session, *, file: Path, name: str | None = None, overrides: 
         name=chosen,
         kind="command",
         workspace=session.workspace,
-        spec={**spec, "output_folders": outputs},
+        spec={**spec, "output_folders": outputs, "output_types": dict.fromkeys(_list_output_files(spec), "uri_file")},
     )
     home.make()
     write_command(
@@ -65,6 +65,7 @@ def create(session: Session, *, file: Path, name: str | None = None, overrides: 
             environment_variables={key: _text(value) for key, value in read_map(spec, "environment_variables").items()},
             outputs=outputs,
             timeout_s=read_map(spec, "limits").get("timeout"),
+            output_files=_list_output_files(spec),
         ),
     )
     return batch_jobs.start(session, row)
@@ -83,6 +84,13 @@ def _find_input(session: Session, value: Any, folder: Path) -> str:
 def _find_output(session: Session, value: Any, default: Path, folder: Path) -> str:
     given = value.get("path") if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return batch_jobs.find_place(session, given, folder, "outputs") if isinstance(given, str) else str(default)
+
+
+def _list_output_files(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    outputs: Mapping[str, Mapping[str, Any] | str | None] = read_map(spec, "outputs")
+    return tuple(
+        name for name, given in outputs.items() if isinstance(given, Mapping) and given.get("type") == "uri_file"
+    )
 
 
 def _find_python(session: Session, given: Any, file: Path) -> Path:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from mlctl.batch.launch import find_folder
+from mlctl.runtimes.processes import read_start_ticks
 from tests.acceptance.conftest import Machine
 from tests.waiting import wait_until
 
@@ -127,3 +131,23 @@ def test_what_a_command_writes_into_outputs_is_an_artifact(machine: Machine) -> 
     machine.ok("job", "create", "-f", _write(machine, text), "--stream", "--name", "j")
     path = "azureml://jobs/j/outputs/artifacts/paths/outputs/m.txt"
     assert machine.ok("model", "create", "-n", "m", "-p", path).json["name"] == "m"
+
+
+def test_an_output_may_be_a_file(machine: Machine, tmp_path: Path) -> None:
+    text = "command: echo 7 > ${{outputs.n}}\noutputs: {n: {type: uri_file}}\n"
+    machine.ok("job", "create", "-f", _write(machine, text), "--stream", "--name", "j")
+    assert machine.ok("job", "show", "j").json["outputs"]["n"]["type"] == "uri_file"
+    machine.ok("job", "download", "-n", "j", "--output-name", "n", "-p", str(tmp_path))
+    assert (tmp_path / "named-outputs/n/n").read_text() == "7\n"
+
+
+def test_what_runs_on_after_its_coordinator_was_killed_is_ended(machine: Machine) -> None:
+    mark = machine.work / "pid"
+    create = ("job", "create", "-f", _write(machine, f"command: echo $$ > {mark}; exec sleep 300\n"), "-n", "j")
+    machine.ok(*create)
+    wait_until(lambda: mark.exists() and mark.read_text(), timeout_s=60)
+    os.kill(int(find_folder(machine.home, "j").lock.read_text().split()[0]), signal.SIGKILL)
+    wait_until(lambda: machine.ok("job", "show", "j").json["status"] == "NotResponding", timeout_s=60)
+    assert read_start_ticks(int(mark.read_text())) is not None
+    machine.ok("job", "cancel", "j")
+    wait_until(lambda: read_start_ticks(int(mark.read_text())) is None, timeout_s=60)
