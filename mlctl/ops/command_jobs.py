@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,12 @@ from mlctl.batch.launch import find_folder
 from mlctl.entities.command_job import CommandJob
 from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput
-from mlctl.ops import batch_jobs, environments
+from mlctl.ops import batch_jobs, environments, ports
 from mlctl.ops.batch_jobs import Job
-from mlctl.ops.data import resolve_input
+from mlctl.ops.ports import LEFT_OUT, Value
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, jobs
 from mlctl.runtimes.environments import own_interpreter
-
-_EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
 
 
 def create(session: Session, *, file: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Job:
@@ -38,7 +34,7 @@ def create(session: Session, *, file: Path, name: str | None = None, overrides: 
     folder = file.absolute().parent
     chosen = spec.get("name") or f"command-{secrets.token_hex(4)}"
     batch_jobs.check_name(chosen)
-    inputs = {each: _find_input(session, value, folder) for each, value in read_map(spec, "inputs").items()}
+    inputs = {each: _find_input(session, each, value, folder) for each, value in read_map(spec, "inputs").items()}
     home = find_folder(session.settings.home, chosen)
     outputs = {
         each: _find_output(session, value, home.path / "outputs" / each, folder)
@@ -59,10 +55,12 @@ def create(session: Session, *, file: Path, name: str | None = None, overrides: 
         home.order,
         CommandOrder(
             name=chosen,
-            command=_fill_in(spec["command"], {"inputs": inputs, "outputs": outputs}),
+            command=ports.fill_in(spec["command"], inputs, outputs),
             python=str(python),
             code=code,
-            environment_variables={key: _text(value) for key, value in read_map(spec, "environment_variables").items()},
+            environment_variables={
+                key: ports.show_literal(value) for key, value in read_map(spec, "environment_variables").items()
+            },
             outputs=outputs,
             timeout_s=read_map(spec, "limits").get("timeout"),
             output_files=_list_output_files(spec),
@@ -71,14 +69,12 @@ def create(session: Session, *, file: Path, name: str | None = None, overrides: 
     return batch_jobs.start(session, row)
 
 
-def _find_input(session: Session, value: Any, folder: Path) -> str:
-    """Return a literal's text, or the path of data."""
-    if not isinstance(value, Mapping):
-        return _text(value)
-    given: dict[str, Any] = {**value}  # pyright: ignore[reportUnknownArgumentType]
-    if given.get("path") is None:
-        return _text(given.get("value"))
-    return resolve_input(session, given["path"], folder)[1][0]
+def _find_input(session: Session, name: str, given: Any, folder: Path) -> Value:
+    """Return what a literal, data or a model comes to; InvalidInput when it is not what its type says."""
+    kind = ports.find_kind(given)
+    port = {"type": kind} if kind else {}
+    value = ports.pick_value(port, given)
+    return LEFT_OUT if value is None else ports.resolve_value(session, port, value, folder, f"inputs.{name}")
 
 
 def _find_output(session: Session, value: Any, default: Path, folder: Path) -> str:
@@ -87,10 +83,7 @@ def _find_output(session: Session, value: Any, default: Path, folder: Path) -> s
 
 
 def _list_output_files(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    outputs: Mapping[str, Mapping[str, Any] | str | None] = read_map(spec, "outputs")
-    return tuple(
-        name for name, given in outputs.items() if isinstance(given, Mapping) and given.get("type") == "uri_file"
-    )
+    return tuple(name for name, given in read_map(spec, "outputs").items() if ports.find_kind(given) == "uri_file")
 
 
 def _find_python(session: Session, given: Any, file: Path) -> Path:
@@ -113,14 +106,3 @@ def _find_code(session: Session, given: str | None, folder: Path) -> str | None:
         raise InvalidInput(f"code: {path} does not exist", hint=f"paths start from the file's folder: ls {path.parent}")
     stored = artifacts.store_artifact(session.store, session.settings.artifacts, path)
     return str(stored.path / stored.name) if path.is_dir() else str(stored.path)
-
-
-def _fill_in(command: str, values: Mapping[str, Mapping[str, str]]) -> str:
-    """Put values in place of `${{inputs.x}}`, quoted for the shell."""
-    return _EXPRESSION.sub(lambda found: shlex.quote(values[found[1]].get(found[2], "./outputs")), command)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

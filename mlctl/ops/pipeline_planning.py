@@ -147,7 +147,7 @@ class _Planner:
             command=fill_in(component["command"], inputs, outputs),
             python=str(self._find_python(environment)),
             code=self._find_code(component.get("code")),
-            environment_variables={**_list_variables(component), **_list_variables(step)},
+            environment_variables={**ports.list_variables(component), **ports.list_variables(step)},
             outputs=outputs,
             timeout_s=(read_map(step, "limits") or read_map(component, "limits")).get("timeout"),
             output_files=tuple(sorted(port for port, kind in types.items() if kind == "uri_file")),
@@ -183,7 +183,7 @@ class _Planner:
             code=self._find_code(task["code"]) or "",
             inputs=inputs,
             outputs=outputs,
-            variables=_list_variables(step),
+            variables=ports.list_variables(step),
             folder=find_folder(self._session.settings.home, jobs.name_step(self._request.name, name)).path,
         )
         facts = {**batch_jobs.describe_order(order, None), "type": "parallel", "code": task["code"]}
@@ -281,7 +281,3 @@ class _Planner:
             "outputs": sorted(command.outputs),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _list_variables(part: Mapping[str, Any]) -> dict[str, str]:
-    return {key: ports.show_literal(value) for key, value in read_map(part, "environment_variables").items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mlctl.entities.ports import LITERALS, MODELS, PortType, fits
+from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput, NotFound
 from mlctl.ops import data
 from mlctl.ops.session import Session
@@ -146,6 +147,11 @@ def show_literal(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
+
+
+def list_variables(part: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a job, a component or a step, as text."""
+    return {key: show_literal(value) for key, value in read_map(part, "environment_variables").items()}
 
 
 def _resolve_path(session: Session, kind: PortType | None, text: str, folder: Path, where: str) -> Value:

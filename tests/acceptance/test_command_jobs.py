@@ -151,3 +151,17 @@ def test_what_runs_on_after_its_coordinator_was_killed_is_ended(machine: Machine
     assert read_start_ticks(int(mark.read_text())) is not None
     machine.ok("job", "cancel", "j")
     wait_until(lambda: read_start_ticks(int(mark.read_text())) is None, timeout_s=60)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("{d: {type: uri_folder, path: ./rows 1.csv}}", "inputs.d: ./rows 1.csv is a uri_file, not a uri_folder"),
+        ("{d: {type: uri_file, path: ./gone.csv}}", "gone.csv does not exist"),
+        ("{d: {type: integer, value: much}}", 'inputs.d: "much" is no integer'),
+    ],
+)
+def test_an_input_is_what_its_type_says(machine: Machine, inputs: str, said: str) -> None:
+    ran = machine.run("job", "create", "-f", _write(machine, f"command: cat ${{{{inputs.d}}}}\ninputs: {inputs}\n"))
+    assert (ran.code, said in ran.err) == (1, True), ran.err
+    assert machine.ok("job", "list").json == []
