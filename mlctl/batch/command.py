@@ -19,7 +19,7 @@ from typing import Any
 
 from mlctl.batch.engine import Stopped
 from mlctl.batch.folder import JobFolder
-from mlctl.batch.leftovers import end_leftover, record_command
+from mlctl.batch.leftovers import end_leftover, record_itself
 from mlctl.batch.metrics import make_tracking_variables
 from mlctl.errors import UserCodeFailed
 from mlctl.runtimes.environments import find_environment
@@ -92,7 +92,7 @@ class RunningCommand:
         work = _prepare(folder, order)
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                ["/bin/bash", "-c", order.command],
+                record_itself(folder, order.command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -100,7 +100,6 @@ class RunningCommand:
                 cwd=work,
                 start_new_session=True,
             )
-        record_command(folder, self._process.pid)
         self._deadline = None if order.timeout_s is None else time.monotonic() + order.timeout_s
 
     def has_ended(self, *, within_s: float = 0.1) -> bool:
@@ -148,7 +147,11 @@ def _prepare(folder: JobFolder, order: CommandOrder) -> Path:
     for name, path in order.outputs.items():
         place = Path(path).parent if name in order.output_files else Path(path)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    find_log(folder).parent.mkdir(mode=0o700, exist_ok=True)
+    log = find_log(folder)
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    if log.exists():
+        # Of an earlier try: whoever follows the job is told of this one.
+        log.replace(log.with_name("std_log.earlier.txt"))
     return work
 
 

@@ -202,9 +202,10 @@ def _tell_log(step: Job, label: str, positions: dict[str, int], say: Say) -> Non
 def _describe_state(step: Job, job: Job) -> str:
     reused: Mapping[str, str] = job.progress.get("reused") or {}
     earlier = reused.get(str(step.row.spec["step"]))
-    return f"{step.status}" + (
-        f", taken over from {earlier}" if earlier else f": {step.row.error}" if step.row.error else ""
-    )
+    if earlier:
+        return f"{step.status}, taken over from {earlier}"
+    counts = describe_progress(step, Pace()) if step.scores and step.has_ended else ""
+    return f"{step.status}: {step.row.error or counts}" if step.row.error or counts else step.status
 
 
 _SIGNS = {"Completed": "✔", "Failed": "✖", "Running": "●", "Canceled": "–"}

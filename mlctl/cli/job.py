@@ -99,8 +99,9 @@ def show(name: JobName = None, job: JobArgument = None, web: Web = False) -> Non
 
 def show_job(job: Job) -> None:
     """Show a job to people."""
-    lines = [f"job {job.row.name}   {job.status}"]
-    render.say(*lines, *(summarize(job) if job.has_ended else _running(job)))
+    head = f"job {job.row.name}   {job.status}"
+    rest = list(summarize(job) if job.has_ended else _running(job))
+    render.say(head, *(line for line in rest if line != job.status))
 
 
 def _running(job: Job) -> list[str]:

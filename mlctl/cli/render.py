@@ -320,9 +320,10 @@ def show_jobs(rows: Sequence[Mapping[str, Any]]) -> None:
     table = _table("job", "type", "status", "scored", "failed", "created")
     for row in rows:
         properties = row["properties"]
-        done, failed = (int(properties.get(f"mlctl.items_{name}") or 0) for name in ("succeeded", "failed"))
+        counts = (properties.get(f"mlctl.items_{name}") for name in ("succeeded", "failed"))
+        done, failed = ("–" if count is None else f"{int(count):,}" for count in counts)
         created = str(row["creation_context"]["created_at"])[:19].replace("T", " ")
-        table.add_row(row["name"], row["type"], row["status"], f"{done:,}", f"{failed:,}", created)
+        table.add_row(row["name"], row["type"], row["status"], done, failed, created)
     _console().print(table)
 
 

@@ -517,6 +517,8 @@ def resume(session: Session, name: str, *, scores_changed: bool = False) -> Job:
     if scores_changed:
         (folder.path / "changed").touch()
     folder.progress.unlink(missing_ok=True)
+    for step in jobs.list_steps(session.store, name):
+        jobs.set_state(session.store, step.name, "NotStarted", unless=("Completed",))
     jobs.set_state(session.store, name, "NotStarted")
     return start(session, jobs.get(session.store, name))
 

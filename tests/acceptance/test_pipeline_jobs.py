@@ -106,6 +106,10 @@ def invoke(machine: Machine, *flags: str) -> Ran:
     return machine.run("batch", "invoke", "-n", "pipes", *flags)
 
 
+def read_log(machine: Machine, step: str) -> str:
+    return (find_folder(machine.home, step).path / "user_logs" / "std_log.txt").read_text()
+
+
 def states(machine: Machine, job: str) -> dict[str, str]:
     return {name: step["status"] for name, step in machine.ok("job", "show", job).json["jobs"].items()}
 
@@ -240,12 +244,25 @@ def test_a_job_whose_coordinator_was_killed_goes_on_with_the_step_that_ran(work:
     Path(f"{log}.go").touch()
     ran = work.ok("batch", "resume", "j", "--stream")
     assert ran.json["status"] == "Completed"
+    assert "Canceled" not in ran.err
     assert not is_alive(first_try)
     assert log.read_text() == "ran\n"
     tries = Path(work.ok("job", "show", "j").json["outputs"]["all"]["path"], "tries")
     assert len(tries.read_text().split()) == 1, "what the first try left is gone"
     again = work.run("batch", "resume", "j")
     assert (again.code, "nothing left to do" in again.err) == (1, True)
+
+
+def test_a_canceled_job_goes_on_and_tells_of_this_try_only(work: Machine) -> None:
+    go = work.work / "go"
+    create(work, commands(a=f"echo try; test -e {go} || exec sleep 300"), "--name", "j")
+    log = find_folder(work.home, "j.a").path / "user_logs" / "std_log.txt"
+    wait_until(lambda: log.exists() and log.read_text(), timeout_s=60)
+    work.ok("job", "cancel", "j")
+    go.touch()
+    told = work.ok("batch", "resume", "j", "--stream").err
+    assert (told.count("[a] try"), "Canceled" in told) == (1, False)
+    assert log.with_name("std_log.earlier.txt").read_text() == "try\n"
 
 
 def test_canceling_a_job_whose_coordinator_was_killed_ends_its_command(work: Machine) -> None:
@@ -390,8 +407,9 @@ def test_models_and_data_come_from_the_registry(work: Machine) -> None:
             },
         }
     }
-    ran = create(work, {"type": "pipeline", "jobs": steps}, "--stream")
-    assert "[read] model\n[read] 1\n" in ran.out, ran.err
+    ran = create(work, {"type": "pipeline", "jobs": steps}, "--stream", "--name", "j")
+    assert ran.code == 0, ran.err
+    assert read_log(work, "j.read") == "model\n1\n2\n3\n"
 
 
 def test_an_output_may_be_a_file(work: Machine, tmp_path: Path) -> None:
@@ -466,7 +484,7 @@ def write_parallel(machine: Machine, kind: str = "uri_file", **changes: Any) -> 
 def test_a_parallel_step_scores_mini_batches(work: Machine, kind: str, tmp_path: Path) -> None:
     ran = create(work, write_parallel(work, kind), "--stream", "--name", "j")
     assert ran.code == 0, ran.err
-    assert "[count] 1.txt 3\n[count] 12\n[count] 12\n" in ran.out
+    assert read_log(work, "j.count") == "1.txt 3\n12\n12\n"
     shown = work.ok("job", "show", "j.score").json
     assert (shown["type"], shown["properties"]["mlctl.mini_batches_total"]) == ("parallel", "3")
     work.ok("job", "download", "-n", "j", "--output-name", "scores", "-p", str(tmp_path))
@@ -499,8 +517,8 @@ def test_a_parallel_step_goes_on_where_it_was(work: Machine) -> None:
     wait_until(lambda: is_coordinated(find_folder(work.home, "j.score")), timeout_s=60)
     kill_coordinator(work, "j")
     (work.work / "go").touch()
-    ran = work.ok("batch", "resume", "j", "--stream")
-    assert "[count] 1.txt 3\n[count] 12\n[count] 12\n" in ran.err
+    work.ok("batch", "resume", "j", "--stream")
+    assert read_log(work, "j.count") == "1.txt 3\n12\n12\n"
 
 
 @pytest.mark.parametrize(
@@ -536,5 +554,7 @@ def test_a_parallel_step_cuts_a_table_into_rows(work: Machine) -> None:
         "task": {"code": "./src", "entry_script": "rows.py", "append_row_to": "${{outputs.o}}"},
     }
     show = {"command": "sort ${{inputs.o}}", "inputs": {"o": "${{parent.jobs.score.outputs.o}}"}}
-    ran = create(work, {"type": "pipeline", "jobs": {"score": step, "show": show}}, "--stream")
-    assert "[show] 2\n[show] 4\n[show] 6\n" in ran.out, ran.err
+    ran = create(work, {"type": "pipeline", "jobs": {"score": step, "show": show}}, "--stream", "--name", "j")
+    assert ran.code == 0, ran.err
+    assert "[score] Completed: 3 of 3 rows\n" in ran.out
+    assert read_log(work, "j.show") == "2\n4\n6\n"
