@@ -112,6 +112,8 @@ class Pipeline:
         """Run all steps; raises UserCodeFailed when one failed, Stopped when the job was told to stop."""
         signal.signal(signal.SIGTERM, self._stop)
         on_state("Running")
+        # Whoever has started this waits for a word of it, even when all is done already.
+        self._write_progress()
         for step in self._order.steps:
             if self._states[step.name] != "Completed":
                 self._set_state(step.name, "NotStarted")
@@ -226,6 +228,9 @@ class Pipeline:
         self._states[name] = state
         with suppress(MlctlError):
             self._book.set_state(name, state, error)
+        self._write_progress()
+
+    def _write_progress(self) -> None:
         reused = {"reused": self._reused} if self._reused else {}
         with suppress(OSError):
             self._folder.write_progress({"steps": self._states, "updated_at": time.time(), **reused})

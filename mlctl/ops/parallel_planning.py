@@ -45,9 +45,10 @@ def plan_batch(
     inputs: Mapping[str, Value],
     outputs: Mapping[str, str],
     variables: Mapping[str, str],
+    types: Mapping[str, str],
     folder: Path,
 ) -> JobOrder:
-    """Return a step as the batch job that it is. folder: the step's own."""
+    """Return a step as the batch job that it is. types: of the outputs. folder: the step's own."""
     task, retries = step["task"], step["retry_settings"]
     arguments = shlex.split(fill_in(task.get("program_arguments") or "", inputs, outputs))
     return JobOrder(
@@ -58,7 +59,7 @@ def plan_batch(
         model_dir=None,
         environment_variables=variables,
         input=given,
-        output=_choose_output(step, outputs, arguments, folder),
+        output=_choose_output(step, outputs, types, arguments, folder),
         mini_batch_size=step["mini_batch_size"],
         instance_count=step["resources"]["instance_count"],
         max_concurrency_per_instance=step["max_concurrency_per_instance"],
@@ -72,7 +73,11 @@ def plan_batch(
 
 
 def _choose_output(
-    step: Mapping[str, Any], outputs: Mapping[str, str], arguments: list[str], folder: Path
+    step: Mapping[str, Any],
+    outputs: Mapping[str, str],
+    types: Mapping[str, str],
+    arguments: list[str],
+    folder: Path,
 ) -> JobOutput:
     target = step["task"].get("append_row_to")
     if target is None:
@@ -80,6 +85,6 @@ def _choose_output(
     name = read_port(target)
     path = Path(outputs[name])
     header = _HEADER in arguments and arguments[arguments.index(_HEADER) + 1 :][:1] in (["True"], ["true"])
-    if find_kind(step["outputs"].get(name)) == "uri_file":
+    if types[name] == "uri_file":
         return JobOutput("append_row", str(path.parent), path.name, header=header)
     return JobOutput("append_row", str(path), _DEFAULT_FILE, header=header)

@@ -140,7 +140,7 @@ class _Planner:
         if step.get("type") == "parallel":
             return self._plan_parallel(name, step, after, inputs, outputs)
         component = read_map(step, "component") or step
-        types = {port: ports.find_kind(facts) for port, facts in list_outputs(step).items()}
+        types = self._find_types(step)
         environment = step.get("environment") or component.get("environment")
         command = CommandOrder(
             name=jobs.name_step(self._request.name, name),
@@ -184,6 +184,7 @@ class _Planner:
             inputs=inputs,
             outputs=outputs,
             variables=ports.list_variables(step),
+            types=self._find_types(step),
             folder=find_folder(self._session.settings.home, jobs.name_step(self._request.name, name)).path,
         )
         facts = {**batch_jobs.describe_order(order, None), "type": "parallel", "code": task["code"]}
@@ -195,7 +196,6 @@ class _Planner:
         self, name: str, step: Mapping[str, Any], inputs: Mapping[str, Value], outputs: Mapping[str, str]
     ) -> dict[str, Any]:
         """Return what is kept of a step whatever its type."""
-        types = {port: ports.find_kind(facts) or "uri_folder" for port, facts in list_outputs(step).items()}
         return {
             "parent": self._request.name,
             "step": name,
@@ -203,7 +203,18 @@ class _Planner:
             "experiment_name": self._request.shown.get("experiment_name") or "Default",
             "inputs": {port: value.shown for port, value in inputs.items() if value.text is not None},
             "output_folders": dict(outputs),
-            "output_types": types,
+            "output_types": self._find_types(step),
+        }
+
+    def _find_types(self, step: Mapping[str, Any]) -> dict[str, str]:
+        """Return what a step's outputs are: as it or its component says, or the pipeline's output that one is."""
+        own = read_map(step, "outputs")
+        above = read_map(self._request.definition, "outputs")
+        return {
+            port: ports.find_kind(facts)
+            or ports.find_kind(above.get(find_parent_output(own.get(port)) or ""))
+            or "uri_folder"
+            for port, facts in list_outputs(step).items()
         }
 
     def _resolve_step_inputs(self, name: str, step: Mapping[str, Any]) -> dict[str, Value]:

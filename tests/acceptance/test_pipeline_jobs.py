@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from mlctl.batch.launch import find_folder, is_coordinated
+from mlctl.registry import jobs
+from mlctl.registry.store import Store
 from mlctl.runtimes.processes import read_start_ticks
 from tests.acceptance.conftest import Machine, Ran
 from tests.waiting import wait_until
@@ -253,6 +255,14 @@ def test_a_job_whose_coordinator_was_killed_goes_on_with_the_step_that_ran(work:
     assert (again.code, "nothing left to do" in again.err) == (1, True)
 
 
+def test_a_job_that_was_killed_at_its_very_end_is_completed_at_once(work: Machine) -> None:
+    create(work, commands(a="echo ran"), "--stream", "--name", "j")
+    with Store(work.home / "registry.db") as store:
+        jobs.set_state(store, "j", "Running")
+    assert work.ok("batch", "resume", "j", "--stream").json["status"] == "Completed"
+    assert read_log(work, "j.a") == "ran\n"
+
+
 def test_a_canceled_job_goes_on_and_tells_of_this_try_only(work: Machine) -> None:
     go = work.work / "go"
     create(work, commands(a=f"echo try; test -e {go} || exec sleep 300"), "--name", "j")
@@ -410,6 +420,14 @@ def test_models_and_data_come_from_the_registry(work: Machine) -> None:
     ran = create(work, {"type": "pipeline", "jobs": steps}, "--stream", "--name", "j")
     assert ran.code == 0, ran.err
     assert read_log(work, "j.read") == "model\n1\n2\n3\n"
+
+
+def test_a_steps_output_is_what_the_pipelines_is(work: Machine) -> None:
+    steps = {"a": {"command": "echo 7 > ${{outputs.o}}", "outputs": {"o": "${{parent.outputs.all}}"}}}
+    document = {"type": "pipeline", "outputs": {"all": {"type": "uri_file"}}, "jobs": steps}
+    ran = create(work, document, "--stream", "--name", "j")
+    assert ran.code == 0, ran.err
+    assert Path(work.ok("job", "show", "j").json["outputs"]["all"]["path"]).read_text() == "7\n"
 
 
 def test_an_output_may_be_a_file(work: Machine, tmp_path: Path) -> None:
