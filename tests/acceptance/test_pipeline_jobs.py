@@ -576,3 +576,17 @@ def test_a_parallel_step_cuts_a_table_into_rows(work: Machine) -> None:
     assert ran.code == 0, ran.err
     assert "[score] Completed: 3 of 3 rows\n" in ran.out
     assert read_log(work, "j.show") == "2\n4\n6\n"
+
+
+def test_what_a_job_may_go_on_with_is_not_pruned(work: Machine) -> None:
+    go = work.work / "go"
+    (work.work / "src" / "wait.sh").write_text(f"echo try; test -e {go} || exec sleep 300\n")
+    steps = {"a": {"command": "bash wait.sh", "code": "./src"}}
+    create(work, {"type": "pipeline", "jobs": steps}, "--name", "j")
+    log = find_folder(work.home, "j.a").path / "user_logs" / "std_log.txt"
+    wait_until(lambda: log.exists() and log.read_text(), timeout_s=60)
+    work.ok("job", "cancel", "j")
+    assert work.ok("artifacts", "prune", "--yes", "--older-than", "0").json["removed"] == []
+    go.touch()
+    assert work.ok("batch", "resume", "j", "--stream").json["status"] == "Completed"
+    assert len(work.ok("artifacts", "prune", "--yes", "--older-than", "0").json["removed"]) == 1

@@ -56,6 +56,8 @@ ORDER = (
     *("endpoint show", "endpoint list", "endpoint get-credentials", "endpoint regenerate-keys", "endpoint update"),
     *("data create", "data show", "data list", "data update", "data archive", "data restore", "data import"),
     *("data mount", "data list-materialization-status", "data share"),
+    *("component create", "component show", "component list", "component update", "component archive"),
+    *("component restore", "component share"),
     *("compute create", "compute show", "compute list", "compute delete"),
     *("batch create", "batch-deployment create", "batch show", "batch list", "batch update", "batch-deployment show"),
     *("batch-deployment list", "batch-deployment update", "batch invoke", "job show", "job list", "batch list-jobs"),
@@ -124,6 +126,7 @@ def write_batch_files(folder: Path) -> None:
     (folder / "transactions" / "november.csv").write_text("amount\n1\n2\n")
     pandas.DataFrame({"amount": [1.0, 2.0]}).to_parquet(folder / "november.parquet")
     (folder / "train.yml").write_text("command: python --version\n")
+    (folder / "prep.yml").write_text("name: prep\ncommand: python --version\n")
 
 
 def test_the_example_of_serve_runs(fraud: Machine):
