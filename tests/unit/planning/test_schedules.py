@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -159,7 +160,7 @@ class TestChangesOfClocks:
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
 def test_every_hour_is_every_hour_whatever_clocks_show(trigger: dict[str, Any], day: str):
     found = list_runs(trigger, after=at(f"{day}T00:00:00") - HOUR, created_at=at("2026-01-01T00:00:00") - 1, count=8)
-    assert {later - earlier for earlier, later in zip(found, found[1:], strict=False)} == {HOUR}
+    assert {later - earlier for earlier, later in itertools.pairwise(found)} == {HOUR}
 
 
 def test_several_times_in_the_gap_are_one_run():
