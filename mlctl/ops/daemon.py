@@ -73,8 +73,13 @@ def ensure_running(session: Session) -> bool:
 
 def launch(session: Session) -> None:
     """Start the daemon unless it runs, and do not wait for it; whoever needs it finds out what became of it."""
-    if _running(session) is None:
-        _spawn(session)
+    # In one transaction: two commands at once start one daemon, and one that stops it finds it.
+    with session.store.transaction():
+        if _running(session) is None:
+            process = _spawn(session)
+            replicas.put_process(
+                session.store, "daemon", pid=process.pid, start_ticks=process.start_ticks, state="starting"
+            )
 
 
 def _spawn(session: Session) -> ProcessId:
