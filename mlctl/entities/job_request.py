@@ -45,7 +45,7 @@ class _Wire(BaseModel, frozen=True):
         for key, part in cast("Mapping[str, Any]", value).items():
             name = known.get(key.lower(), key)
             if name in found:
-                raise ValueError(f"{key} is there twice")
+                raise ValueError(f"the key {key} is there twice")
             # Azure's clients send null for what is not set.
             if part is not None:
                 found[name] = part

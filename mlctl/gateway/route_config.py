@@ -37,6 +37,9 @@ RETRY_POLICY: Resource = {
     "host_selection_retry_max_attempts": 3,
 }
 
+# To look at jobs changes nothing: whatever becomes of the connection, it may be asked again.
+READ_RETRY_POLICY: Resource = {**RETRY_POLICY, "retry_on": "connect-failure,refused-stream,reset"}
+
 
 def render_routes(layout: Layout, routes: Mapping[str, EndpointRoutes], entrance: Entrance) -> list[Resource]:
     """Render the routes behind an entrance: by path on any host, and by the host form `NAME.localhost`."""
@@ -105,7 +108,11 @@ def _endpoint_routes(endpoint: EndpointRoutes, *, by_path: bool) -> list[Resourc
     for backend in () if endpoint.is_batch else endpoint.backends:
         named = _header(DEPLOYMENT_HEADER, string_match={"exact": backend.deployment, "ignore_case": True})
         routes.append({"match": _match(endpoint, by_path, named), "route": _action(endpoint, backend, by_path)})
-    if not endpoint.is_batch:
+    if endpoint.is_batch:
+        reading = _header(":method", string_match={"exact": "GET"})
+        action = {**_action(endpoint, endpoint.backends[0], by_path), "retry_policy": READ_RETRY_POLICY}
+        routes.append({"match": _match(endpoint, by_path, reading), "route": action})
+    else:
         unknown = _header(DEPLOYMENT_HEADER, present_match=True)
         message = f"{endpoint.endpoint} has no deployment of this name"
         routes.append({"match": _match(endpoint, by_path, unknown), "direct_response": _reply(404, message)})

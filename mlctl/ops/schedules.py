@@ -209,12 +209,12 @@ def _result(session: Session, row: ScheduleRow) -> ScheduleResult:
 
 
 def _glance(session: Session, run: ScheduleRunRow) -> RunGlance:
-    found = jobs.find(session.store, run.job)
+    found = jobs.find(session.store, run.job) if run.state == "started" else None
     try:
         status = batch_jobs.look(session, found.name).status if found else run.state
     except MlctlError:
         status = run.state
-    message = run.message if run.state != "started" or found is None else found.error or run.message
+    message = (found.error if found else None) or run.message
     return RunGlance(run.due_at, run.job, status, message)
 
 
