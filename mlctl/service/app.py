@@ -142,7 +142,8 @@ class JobsApp:
             return answer_error(error)
         except Exception as error:
             log.exception("request failed", extra={"event": "jobs.failed", "endpoint": request.endpoint})
-            return refuse(500, f"this is a bug of mlctl: {type(error).__name__}", hint="mlctl daemon logs tells where")
+            message = f"this is a bug of mlctl: {type(error).__name__}"
+            return refuse(500, message, hint="logs/jobs.log of the registry tells where")
         finally:
             session.close()
 

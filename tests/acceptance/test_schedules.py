@@ -193,6 +193,8 @@ def test_what_fails_to_start_is_shown_and_the_schedule_goes_on(machine: Machine)
     assert "there is no file" in properties["mlctl.last_message"]
     assert "mlctl.next_run" in properties
     assert show(machine)["is_enabled"] is True
+    (finding,) = [row for row in machine.ok("doctor").json if row["name"] == "schedule"]
+    assert "nightly could not start its last job" in finding["text"]
 
 
 def test_a_disabled_schedule_does_not_run(machine: Machine):
@@ -227,6 +229,8 @@ def _has_service(machine: Machine) -> bool:
 def test_what_was_missed_while_the_daemon_was_stopped_is_caught_up_on_once(machine: Machine):
     create(machine, {"type": "cron", "expression": "0 * * * *"})
     machine.ok("daemon", "stop")
+    (finding,) = [row for row in machine.run("doctor").json if row["name"] == "schedules"]
+    assert (finding["level"], finding["remedy"]) == ("warning", "mlctl daemon start")
     with OpenSession(machine) as session:
         # As if it had been stopped for some hours.
         session.store.execute("UPDATE schedules SET decided_until = ?", (time.time() - 5 * 3600 - 120,))
