@@ -74,12 +74,7 @@ def _check_compute(document: Document) -> Iterator[Problem]:
 def _check_schedule(document: Document) -> Iterator[Problem]:
     if "endpoint" in _map_at(document.data, "create_job"):
         yield document.problem(("create_job", "endpoint"), "batch endpoints cannot be scheduled", at_key=True)
-    trigger = _map_at(document.data, "trigger")
-    fields = str(trigger.get("expression") or "").split()
-    if len(fields) == 5 and fields[2:4] != ["*", "*"]:
-        hint = "a recurrence has month_days"
-        yield document.problem(("trigger", "expression"), "Azure ignores days and months, and runs it every day", hint)
-    zone = trigger.get("time_zone")
+    zone = _map_at(document.data, "trigger").get("time_zone")
     if isinstance(zone, str) and zone.lower() not in {name.lower() for name in WINDOWS_ZONES}:
         known = next((name for name, iana in WINDOWS_ZONES.items() if iana == zone), "")
         hint = f"there it is called {known}" if known else ""

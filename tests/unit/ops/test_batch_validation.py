@@ -44,10 +44,6 @@ def check(tmp_path: Path, text: str, *, azure: bool = True, kind: str | None = N
             '"Europe/Berlin" is no time zone of Windows',
         ),
         (
-            "{name: s, trigger: {type: cron, expression: '0 6 1 * *'}, create_job: ./j.yml}",
-            "Azure ignores days and months",
-        ),
-        (
             "{name: s, trigger: {type: cron, expression: '0 6 * * 1'}, create_job: {endpoint: fraud-batch}}",
             "batch endpoints cannot be scheduled",
         ),
