@@ -36,7 +36,7 @@ def show_schedules(results: Sequence[ScheduleResult]) -> None:
     if not results:
         render.say("no schedules yet", "create one   mlctl schedule create -f nightly.yml")
         return
-    columns = ("schedule", "state", "runs", "starts", "next run", "last run")
+    columns = ("schedule", "state", "runs", "next run", "last run")
     render.show_table(
         columns,
         [
@@ -44,8 +44,7 @@ def show_schedules(results: Sequence[ScheduleResult]) -> None:
                 result.document["name"],
                 _state(result),
                 result.words,
-                result.target,
-                _next_run(result),
+                "–" if result.next_run is None else _moment(result, result.next_run),
                 f"{_moment(result, result.runs[0].at)} {result.runs[0].status}" if result.runs else "–",
             )
             for result in results
@@ -70,7 +69,7 @@ def _runs(result: ScheduleResult) -> list[str]:
 
 def _outcome(status: str, message: str) -> str:
     words = {"failed": "not started", "skipped": "left out"}.get(status, status)
-    return f"{words}: {message}" if message else words
+    return f"{words} ({message})" if message else words
 
 
 def _moment(result: ScheduleResult, at: float) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from mlctl.entities.batch_invocation import InvocationSettings
 from mlctl.entities.parts import TEXT_TAG, Entity, Part, ScalarMap, TextTag
 from mlctl.entities.ports import StepTarget, StepValue
 from mlctl.entities.schedule_extensions import check_schedule_extensions
@@ -280,7 +281,7 @@ class ScheduledInvocation(Part, frozen=True):
     )
     inputs: Mapping[str, StepValue] | None = Field(default=None, description="What is scored, by name.")
     outputs: Mapping[str, StepTarget] | None = Field(default=None, description="Where results go, by name.")
-    settings: Annotated[Mapping[str, Any], AnyMap()] | None = Field(
+    settings: InvocationSettings | None = Field(
         default=None, description="What batch invoke takes by --set: mini_batch_size, instance_count and others."
     )
     experiment_name: Annotated[str, Text()] | None = Field(default=None, description="Recorded on the job.")
