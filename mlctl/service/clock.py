@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from mlctl.errors import MlctlError
 from mlctl.ops import schedule_runs
 from mlctl.ops.session import Session
+from mlctl.planning.schedules import find_next_run
 from mlctl.registry import schedules
 from mlctl.registry.schedules import ScheduleRow, ScheduleRunRow
 from mlctl.settings import Settings
@@ -23,6 +25,15 @@ THREADS = 4
 _Key = tuple[str, str]
 
 
+@dataclass(frozen=True)
+class _Next:
+    """When a schedule is due next, as long as it is what it was. at: epoch seconds, None: never."""
+
+    modified_at: float
+    decided_until: float
+    at: int | None
+
+
 class Clock:
     """Starts what is due until it is stopped. One schedule's runs are started one after the other."""
 
@@ -32,6 +43,7 @@ class Clock:
         self._now = now
         self._stopping = threading.Event()
         self._busy: set[_Key] = set()
+        self._next: dict[_Key, _Next] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="schedule")
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
@@ -47,12 +59,11 @@ class Clock:
         self._threads.shutdown()
 
     def _run(self) -> None:
-        has_recovered, is_readable = False, True
+        is_readable = True
         while not self._stopping.is_set():
+            session = self._open()
             try:
-                has_recovered = has_recovered or self._recover()
-                self.look()
-                is_readable = True
+                self._watch(session)
             except MlctlError as error:
                 if is_readable:
                     log.error("cannot look at schedules", extra={"event": "schedules.failed", "reason": error.message})
@@ -60,29 +71,33 @@ class Clock:
             except Exception:
                 # Whatever went wrong now, the next look may go well.
                 log.exception("cannot look at schedules", extra={"event": "schedules.failed"})
+            finally:
+                session.close()
             self._stopping.wait(POLL_S)
 
-    def look(self) -> None:
-        """Hand every schedule that is enabled, and not busy, to a thread if something may be due."""
-        session = self._open()
-        try:
-            rows = schedules.list_schedules(session.store)
-        finally:
-            session.close()
-        for row in rows:
-            if row.is_enabled:
-                self._submit((row.workspace, row.name.lower()), lambda row=row: self._run_due(row))
+    def _watch(self, session: Session) -> None:
+        self._recover(session)
+        while not self._stopping.is_set():
+            self.look(session)
+            self._stopping.wait(POLL_S)
 
-    def _recover(self) -> bool:
+    def look(self, session: Session) -> None:
+        """Hand every schedule that is due, and not busy, to a thread."""
+        for row in schedules.list_schedules(session.store):
+            if row.is_enabled and self._may_be_due(row):
+                self._submit(_key(row), lambda row=row: self._run_due(row))
+
+    def _may_be_due(self, row: ScheduleRow) -> bool:
+        now, known = self._now(), self._next.get(_key(row))
+        if known is None or (known.modified_at, known.decided_until) != (row.modified_at, row.decided_until):
+            known = self._next[_key(row)] = _Next(row.modified_at, row.decided_until, _find_next(row))
+        # Decided ahead of now: the clock was set back.
+        return row.decided_until > now or (known.at is not None and known.at <= now)
+
+    def _recover(self, session: Session) -> None:
         """Go on with what another one was about to start when it ended."""
-        session = self._open()
-        try:
-            runs = schedules.list_unsettled(session.store)
-        finally:
-            session.close()
-        for run in runs:
+        for run in schedules.list_unsettled(session.store):
             self._submit((run.workspace, run.schedule.lower()), lambda run=run: self._recover_run(run))
-        return True
 
     def _submit(self, key: _Key, work: Callable[[], None]) -> None:
         with self._lock:
@@ -107,7 +122,10 @@ class Clock:
     def _run_due(self, row: ScheduleRow) -> None:
         session = self._open(row.workspace)
         try:
-            schedule_runs.run_due(session, row, now=self._now())
+            # Another thread may have decided it since it was read.
+            found = schedules.find_schedule(session.store, row.workspace, row.name)
+            if found is not None and found.is_enabled:
+                schedule_runs.run_due(session, found, now=self._now())
         finally:
             session.close()
 
@@ -123,6 +141,20 @@ class Clock:
         if workspace is not None:
             session.workspace = workspace
         return session
+
+
+def _find_next(row: ScheduleRow) -> int | None:
+    try:
+        return find_next_run(row.spec["trigger"], after=row.decided_until, created_at=row.created_at)
+    except MlctlError as error:
+        # Its zone is not there any more, say: that is no reason to stop the others.
+        reason = {"event": "schedule.failed", "schedule": row.name, "reason": error.message}
+        log.error("schedule cannot be read", extra=reason)
+        return None
+
+
+def _key(row: ScheduleRow) -> _Key:
+    return row.workspace, row.name.lower()
 
 
 def _note(text: str) -> None:
