@@ -24,6 +24,14 @@ DEPLOYMENT_HEADER = "azureml-model-deployment"
 # The SDK writes the second one.
 REPEAT_HEADERS = ("repeatability-request-id", "repeatability_request-id")
 _LONGEST_REQUEST_ID = 128
+_WIRE_TYPES = {
+    "uri_file": "UriFile",
+    "uri_folder": "UriFolder",
+    "mltable": "MLTable",
+    "custom_model": "CustomModel",
+    "mlflow_model": "MLFlowModel",
+    "triton_model": "TritonModel",
+}
 
 
 def read_body(body: bytes) -> JobRequest:
@@ -106,8 +114,7 @@ def _read_input(name: str, given: RequestInput) -> Any:
         raise InvalidInput(
             f"{path}.uri: data has a URI", hint="a path of the machine that serves, or azureml:NAME:VERSION"
         )
-    kinds = {"UriFile": "uri_file", "UriFolder": "uri_folder", "MLTable": "mltable"}
-    kind = kinds.get(given.job_input_type, "")
+    kind = {wire: kind for kind, wire in _WIRE_TYPES.items()}.get(given.job_input_type, "")
     return {"path": _check_place(f"{path}.uri", given.uri), **({"type": kind} if kind else {})}
 
 
@@ -150,7 +157,7 @@ def describe(session: Session, job: Job) -> Document:
     """Return a job as the resource that Azure answers; `status` stands at both places that clients look at."""
     shown = job_documents.job_document(session, job)
     outputs = {
-        name: {"jobOutputType": "UriFolder", "mode": "ReadWriteMount", "uri": found["path"]}
+        name: {"jobOutputType": _WIRE_TYPES.get(found["type"], "UriFolder"), "uri": found["path"]}
         for name, found in read_map(shown, "outputs").items()
     }
     properties: Document = {

@@ -167,6 +167,56 @@ def test_a_given_name_is_one_job(api: Api):
     assert "it does something else" in other.json()["error"]["message"]
 
 
+PIPELINE: dict[str, Any] = {
+    "type": "pipeline",
+    "inputs": {
+        "folder": {"type": "uri_folder"},
+        "count": {"type": "integer"},
+        "word": {"type": "string", "default": "x"},
+    },
+    "outputs": {"text": {"type": "uri_folder"}},
+    "jobs": {
+        "write": {
+            "type": "command",
+            "command": "echo $(ls ${{inputs.folder}}) ${{inputs.count}} ${{inputs.word}} > ${{outputs.out}}/text.txt",
+            "inputs": {
+                "folder": "${{parent.inputs.folder}}",
+                "count": "${{parent.inputs.count}}",
+                "word": "${{parent.inputs.word}}",
+            },
+            "outputs": {"out": "${{parent.outputs.text}}"},
+        }
+    },
+}
+
+
+def test_a_pipeline_is_given_literals_and_data(api: Api):
+    machine = api.machine
+    (machine.work / "pipeline.yml").write_text(json.dumps(PIPELINE))
+    document = {"name": "dpl", "endpoint_name": "fraud-batch", "type": "pipeline", "component": "./pipeline.yml"}
+    (machine.work / "dpl.yml").write_text(json.dumps(document))
+    machine.ok("batch-deployment", "create", "-f", str(machine.work / "dpl.yml"))
+    given: dict[str, Any] = {
+        "inputData": {
+            "folder": {"jobInputType": "UriFolder", "uri": str(machine.work / "tx")},
+            "count": {"jobInputType": "Literal", "value": 3},
+            "word": {"jobInputType": "Literal", "value": "no"},
+        },
+        "outputData": {"text": {"jobOutputType": "UriFolder", "uri": str(machine.work / "texts")}},
+        "name": "piped",
+    }
+    header = {"azureml-model-deployment": "dpl"}
+    for _ in range(2):
+        answer = api.send(body={"properties": given}, headers=header)
+        assert (answer.status_code, answer.json().get("name")) == (201, "piped"), answer.text
+    assert api.wait("piped")["status"] == "Completed"
+    assert (machine.work / "texts" / "text.txt").read_text() == "a b c 3 no\n"
+    given["inputData"]["count"]["value"] = "many"
+    answer = api.send(body={"properties": {**given, "name": None}}, headers=header)
+    assert answer.status_code == 400
+    assert "count" in answer.json()["error"]["message"]
+
+
 def test_without_a_token_there_is_nothing(api: Api):
     api.machine.create_endpoint()
     key = api.machine.key()

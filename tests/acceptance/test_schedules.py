@@ -108,6 +108,35 @@ def test_a_schedule_invokes_a_batch_endpoint(machine: Machine):
     assert [found["name"] for found in machine.ok("batch", "list-jobs", "-n", "fraud-batch").json] == [name]
 
 
+PIPELINE: dict[str, Any] = {
+    "type": "pipeline",
+    "inputs": {"word": "none"},
+    "outputs": {"text": {"type": "uri_folder"}},
+    "jobs": {
+        "write": {
+            "type": "command",
+            "command": "echo ${{inputs.word}} > ${{outputs.out}}/word.txt",
+            "inputs": {"word": "${{parent.inputs.word}}"},
+            "outputs": {"out": "${{parent.outputs.text}}"},
+        }
+    },
+}
+
+
+def test_a_schedule_starts_a_pipeline(machine: Machine):
+    (machine.work / "pipeline.yml").write_text(json.dumps(PIPELINE))
+    given = {
+        "type": "pipeline",
+        "job": "./pipeline.yml",
+        "inputs": {"word": "nightly"},
+        "outputs": {"text": {"path": "./texts/${{name}}"}},
+    }
+    create(machine, create_job=given)
+    name = machine.ok("schedule", "trigger", *NAME).json["job_name"]
+    wait_until(lambda: machine.ok("job", "show", name).json["status"] == "Completed", DEADLINE_S)
+    assert (machine.work / "texts" / name / "word.txt").read_text() == "nightly\n"
+
+
 def test_the_commands_do_what_azs_do(machine: Machine):
     made = create(machine, tags={"team": "risk"})
     keys = {"id", "name", "tags", "trigger", "create_job", "is_enabled", "provisioning_state", "creation_context"}
@@ -153,7 +182,7 @@ def test_a_schedule_can_be_started_by_hand_even_when_it_is_disabled(machine: Mac
         ({"create_job": "./nowhere.yml"}, 3, "nowhere.yml"),
         ({"create_job": {"endpoint": "nothing"}}, 3, "no batch endpoint nothing"),
         ({"create_job": "azureml:some-job"}, 1, "name its file"),
-        ({"create_job": {"type": "pipeline", "job": "./train.yml"}}, 1, "pipeline jobs are not run here"),
+        ({"create_job": {"type": "pipeline", "job": "./train.yml"}}, 1, "is a command job, not a pipeline job"),
         ({"properties": {"mlctl.missed_run": "skip"}}, 1, "did you mean mlctl.missed_runs?"),
         ({"properties": {"mlctl.overlapping_runs": "maybe"}}, 1, "is not skip or allow"),
         (
