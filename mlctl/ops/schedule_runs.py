@@ -1,43 +1,26 @@
-"""What a schedule starts: a batch invocation or a command job, once for each instant. By hand, and by the service."""
+"""Runs of schedules: each instant is decided once, its job started once. Called by commands and by the jobs service."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mlctl.batch.launch import find_folder, is_coordinated
 from mlctl.entities.schedule_extensions import ALLOW, MISSED_RUNS, MISSED_WITHIN_S, OVERLAPPING_RUNS, SKIP
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput, MlctlError, NotFound
-from mlctl.ops import batch_jobs
-from mlctl.ops.batch_jobs import Invocation, Job
+from mlctl.errors import MlctlError
+from mlctl.ops import batch_jobs, scheduled_jobs
+from mlctl.ops.batch_jobs import Job
 from mlctl.ops.session import Session
 from mlctl.planning.schedules import Due, MissedRuns, find_due
 from mlctl.registry import events, jobs, schedules
 from mlctl.registry.schedules import ScheduleRow, ScheduleRunRow
 
-if TYPE_CHECKING:
-    from mlctl.entities.command_job import CommandJob
-    from mlctl.entities.pipeline_job import PipelineJob
-
-_EXPRESSION = re.compile(r"\$\{\{\s*(?P<name>[\w.]+)\s*\}\}")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_NAME = 200
 # A clock that differs by less was not set back, it was read by another process.
 _CLOCK_SLACK_S = 2.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a schedule starts, in a line for people."""
-
-    kind: str
-    text: str
 
 
 def name_job(row: ScheduleRow, due_at: int) -> str:
@@ -50,19 +33,6 @@ def name_job(row: ScheduleRow, due_at: int) -> str:
         # Two schedules must not share a name.
         name += "-" + hashlib.sha256(f"{row.workspace}/{row.name}".encode()).hexdigest()[:6]
     return f"{name}-{moment}"
-
-
-def describe_target(row: ScheduleRow) -> Target:
-    """Say what a schedule starts."""
-    given = row.spec["create_job"]
-    if isinstance(given, str):
-        return Target("job", given)
-    if "endpoint" in given:
-        deployment = given.get("deployment")
-        return Target(
-            "batch", f"batch endpoint {given['endpoint']}" + (f", deployment {deployment}" if deployment else "")
-        )
-    return Target("job", str(given.get("job") or given.get("command")))
 
 
 def read_policy(row: ScheduleRow) -> MissedRuns:
@@ -79,7 +49,7 @@ def trigger(session: Session, row: ScheduleRow) -> Job:
     schedules.claim_run(session.store, row, job=name, due_at=now, is_triggered=True)
     run = ScheduleRunRow(row.workspace, row.name, name, now, True, "starting", "", now)
     try:
-        job = start_job(session, row, name=name, due_at=now)
+        job = scheduled_jobs.start(session, row, name=name, due_at=now)
     except MlctlError as error:
         schedules.settle_run(session.store, run, state="failed", message=error.message)
         raise
@@ -149,7 +119,7 @@ def find_running(session: Session, row: ScheduleRow) -> str | None:
 def start_run(session: Session, row: ScheduleRow, run: ScheduleRunRow, *, reason: str) -> None:
     """Start the job of a claimed run; why it cannot be is written down, and the schedule goes on."""
     try:
-        start_job(session, row, name=run.job, due_at=run.due_at)
+        scheduled_jobs.start(session, row, name=run.job, due_at=run.due_at)
     except MlctlError as error:
         schedules.settle_run(session.store, run, state="failed", message=error.message)
         text = f"{row.name}: the run of {show_moment(run.due_at)} failed to start: {error.message}"
@@ -181,107 +151,3 @@ def recover_run(session: Session, run: ScheduleRunRow) -> None:
             schedules.settle_run(session.store, run, state="failed", message=error.message)
             return
     _settle_started(session, run, "late")
-
-
-def start_job(session: Session, row: ScheduleRow, *, name: str, due_at: int) -> Job:
-    """Start what a schedule says, as a job of that name."""
-    given = row.spec["create_job"]
-    values = {"name": name, "creation_context.trigger_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due_at))}
-    if isinstance(given, Mapping) and "endpoint" in given:
-        return batch_jobs.invoke(session, make_invocation(row, values))
-    return _start_command(session, row, name, values)
-
-
-def make_invocation(row: ScheduleRow, values: Mapping[str, str]) -> Invocation:
-    """Return the invocation that a schedule is to make; values: what expressions stand for."""
-    given = row.spec["create_job"]
-    ports = {side: _fill_ports(read_map(given, side), values, Path(row.folder)) for side in ("inputs", "outputs")}
-    return Invocation(
-        endpoint=given["endpoint"],
-        deployment=given.get("deployment"),
-        values={**{side: found for side, found in ports.items() if found}, **read_map(given, "settings")},
-        job_name=values.get("name"),
-        experiment_name=given.get("experiment_name"),
-    )
-
-
-def _fill_ports(ports: Mapping[str, Any], values: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    """Fill in expressions, and let relative paths start from the schedule's own folder."""
-    found: dict[str, Any] = {}
-    for port, value in ports.items():
-        if isinstance(value, Mapping):
-            part: dict[str, Any] = {**value}  # pyright: ignore[reportUnknownArgumentType]
-            if isinstance(part.get("path"), str):
-                part["path"] = _anchor(_fill(part["path"], values), folder)
-            found[port] = part
-        else:
-            found[port] = _fill(value, values) if isinstance(value, str) else value
-    return found
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    return _EXPRESSION.sub(lambda match: values.get(match["name"], match[0]), text)
-
-
-def _anchor(path: str, folder: Path) -> str:
-    is_elsewhere = "://" in path or path.startswith(("azureml:", "file:", "/", "~"))
-    return path if is_elsewhere else str(folder / path)
-
-
-def _start_command(session: Session, row: ScheduleRow, name: str, values: Mapping[str, str]) -> Job:
-    from mlctl.ops import command_jobs
-
-    entity, file = load_job(row, {**values, "name": name})
-    return command_jobs.start(session, entity, file)
-
-
-def load_job(row: ScheduleRow, values: Mapping[str, str]) -> tuple[CommandJob | PipelineJob, Path]:
-    """Return the job that a schedule starts, and the file that its paths start beside. values: of expressions.
-
-    A job's file is read anew for each run: a change takes effect from the next run on.
-    """
-    from mlctl.entities.document import make_document
-    from mlctl.entities.pipeline_job import job_class
-    from mlctl.ops.loading import load, parse_checked
-
-    given = row.spec["create_job"]
-    folder = Path(row.folder)
-    changes: dict[str, Any] = {} if isinstance(given, str) else {**given}
-    source = given if isinstance(given, str) else changes.pop("job", None)
-    for side in ("inputs", "outputs"):
-        if side in changes:
-            changes[side] = _fill_ports(changes[side], values, folder)
-    if source is None:
-        data, file = changes, folder / f"schedule {row.name}"
-    else:
-        file = _find_job_file(folder, source)
-        data = _merge(load(file, job_class).to_document(), changes, file)
-    if "name" in values:
-        data["name"] = values["name"]
-    return parse_checked(make_document(data, str(file)), job_class(data)), file
-
-
-def _find_job_file(folder: Path, source: str) -> Path:
-    if source.startswith("azureml:"):
-        raise InvalidInput(
-            f"create_job: {source}: a job that has run is not run again by a schedule",
-            hint="name its file instead: create_job: ./train.yml",
-        )
-    file = folder / source.removeprefix("file:")
-    if not file.is_file():
-        raise NotFound(f"create_job: there is no file {file}", hint=f"ls -l {file.parent}")
-    return file
-
-
-def _merge(job: dict[str, Any], changes: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return a job's document with what its schedule says instead; maps are merged."""
-    kind = changes.get("type", job["type"])
-    if kind != job["type"]:
-        raise InvalidInput(f"create_job.type: {file} is a {job['type']} job, not a {kind} job")
-    merged = {**job, **changes}
-    for side in ("inputs", "outputs", "environment_variables", "tags", "properties", "settings"):
-        if side in changes:
-            merged[side] = {**read_map(job, side), **changes[side]}
-    if kind == "command":
-        merged.pop("settings", None)
-    return merged

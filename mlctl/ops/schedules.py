@@ -11,7 +11,7 @@ from typing import Any
 from mlctl.entities.schedule_extensions import FOUND_OUT
 from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, InvalidInput, MlctlError
-from mlctl.ops import batch_jobs, daemon, schedule_runs
+from mlctl.ops import batch_jobs, daemon, schedule_runs, scheduled_jobs
 from mlctl.ops.documents import Document, creation_context, show_utc, without_nulls, workspace_id
 from mlctl.ops.session import Session
 from mlctl.planning.schedules import describe_trigger, find_next_run, find_zone
@@ -101,17 +101,7 @@ def _check(session: Session, row: ScheduleRow) -> None:
             f"trigger.schedule: every {trigger['frequency']} has no hours and minutes of its own",
             hint="leave schedule out, or write frequency: day, week or month",
         )
-    _check_target(session, row)
-
-
-def _check_target(session: Session, row: ScheduleRow) -> None:
-    from mlctl.ops.batch_targets import find_target
-
-    given = row.spec["create_job"]
-    if not isinstance(given, str) and "endpoint" in given:
-        find_target(session, schedule_runs.make_invocation(row, {}))
-        return
-    schedule_runs.load_job(row, {})
+    scheduled_jobs.check(session, row)
 
 
 def _tell_trigger(session: Session, row: ScheduleRow) -> None:
@@ -201,7 +191,7 @@ def _result(session: Session, row: ScheduleRow) -> ScheduleResult:
     return ScheduleResult(
         document=_document(session, row, next_run, glances),
         words=describe_trigger(trigger),
-        target=schedule_runs.describe_target(row).text,
+        target=scheduled_jobs.describe(row),
         next_run=next_run,
         time_zone=str(trigger.get("time_zone") or "UTC"),
         runs=glances,

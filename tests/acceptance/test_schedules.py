@@ -7,15 +7,17 @@ import os
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlctl.errors import NotFound
-from mlctl.ops import schedule_runs
+from mlctl.ops import schedule_runs, scheduled_jobs
 from mlctl.ops.session import Session
 from mlctl.registry import jobs, schedules
 from mlctl.registry.schedules import ScheduleRow
+from mlctl.service.clock import Clock
 from mlctl.settings import Settings
 from tests.acceptance.conftest import Machine
 from tests.waiting import wait_until
@@ -49,6 +51,15 @@ def soon(delay_s: float = 4, **more: Any) -> dict[str, Any]:
     return {"type": "recurrence", "frequency": "hour", "interval": 1, "start_time": start, **more}
 
 
+def create_soon(machine: Machine, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Create a schedule before its first time, however long that takes; return the trigger and the schedule."""
+    while True:
+        trigger = soon()
+        made = create(machine, trigger, **more)
+        if made["creation_context"]["last_modified_at"] < trigger["start_time"]:
+            return trigger, made
+
+
 def show(machine: Machine) -> dict[str, Any]:
     return machine.ok("schedule", "show", *NAME).json
 
@@ -75,11 +86,10 @@ def write_batch_deployment(machine: Machine) -> str:
 
 
 def test_a_schedule_starts_its_job_at_its_time(machine: Machine):
-    trigger = soon()
     job = {"type": "command", "job": "./train.yml", "inputs": {"word": "${{creation_context.trigger_time}}"}}
-    made = create(machine, trigger, create_job=job)
+    trigger, made = create_soon(machine, create_job=job)
     assert made["trigger"] == trigger | {"time_zone": "UTC"}
-    assert made["properties"]["mlctl.next_run"].startswith(trigger["start_time"][:19])
+    assert "mlctl.next_run" in made["properties"]
     properties = wait_for_run(machine)
     assert properties["mlctl.last_run"].startswith(trigger["start_time"][:19])
     name = properties["mlctl.last_job"]
@@ -101,7 +111,7 @@ def test_a_schedule_invokes_a_batch_endpoint(machine: Machine):
         "outputs": {"score": {"path": "./scores/${{name}}"}},
         "settings": {"output_file_name": "rows.csv"},
     }
-    create(machine, soon(), create_job=given)
+    create_soon(machine, create_job=given)
     name = wait_for_run(machine)["mlctl.last_job"]
     wait_until(lambda: machine.ok("job", "show", name).json["status"] == "Completed", DEADLINE_S)
     assert (machine.work / "scores" / name / "rows.csv").read_text() == "scored\n"
@@ -135,6 +145,34 @@ def test_a_schedule_starts_a_pipeline(machine: Machine):
     name = machine.ok("schedule", "trigger", *NAME).json["job_name"]
     wait_until(lambda: machine.ok("job", "show", name).json["status"] == "Completed", DEADLINE_S)
     assert (machine.work / "texts" / name / "word.txt").read_text() == "nightly\n"
+
+
+def test_a_schedule_starts_a_pipeline_that_has_run_again(machine: Machine):
+    (machine.work / "pipeline.yml").write_text(json.dumps(PIPELINE))
+    machine.ok("job", "create", "-f", str(machine.work / "pipeline.yml"), "-n", "first", "--stream")
+    create(machine, create_job={"type": "pipeline", "job": "azureml:first", "inputs": {"word": "again"}})
+    name = machine.ok("schedule", "trigger", *NAME).json["job_name"]
+    wait_until(lambda: machine.ok("job", "show", name).json["status"] == "Completed", DEADLINE_S)
+    written = machine.ok("job", "show", name).json["outputs"]["text"]["path"]
+    assert (Path(written) / "word.txt").read_text() == "again\n"
+    machine.ok("job", "create", "-f", str(machine.work / "train.yml"), "-n", "plain", "--stream")
+    refused = machine.run("schedule", "create", "-f", write(machine, create_job="azureml:plain"))
+    assert (refused.code, "only pipeline jobs are run again" in refused.err) == (1, True)
+
+
+def test_a_schedule_invokes_a_pipeline_deployment(machine: Machine):
+    (machine.work / "pipeline.yml").write_text(json.dumps({**PIPELINE, "inputs": {"word": {"type": "string"}}}))
+    document = {"name": "dpl", "endpoint_name": "pipes", "type": "pipeline", "component": "./pipeline.yml"}
+    (machine.work / "dpl.yml").write_text(json.dumps(document))
+    machine.ok("batch", "create", "-n", "pipes")
+    machine.ok("batch-deployment", "create", "-f", str(machine.work / "dpl.yml"), "--set-default")
+    create(machine, create_job={"endpoint": "pipes", "inputs": {"word": "${{name}}"}})
+    name = machine.ok("schedule", "trigger", *NAME).json["job_name"]
+    wait_until(lambda: machine.ok("job", "show", name).json["status"] == "Completed", DEADLINE_S)
+    machine.ok("batch", "delete", "-n", "pipes", "--yes")
+    gone = machine.run("schedule", "trigger", *NAME)
+    assert (gone.code, "no batch endpoint pipes" in gone.err) == (3, True)
+    assert show(machine)["properties"]["mlctl.last_state"] == "failed"
 
 
 def test_the_commands_do_what_azs_do(machine: Machine):
@@ -181,7 +219,7 @@ def test_a_schedule_can_be_started_by_hand_even_when_it_is_disabled(machine: Mac
         ({"trigger": {**NIGHTLY, "time_zone": "Europe/Berlinn"}}, 1, 'no time zone "Europe/Berlinn"'),
         ({"create_job": "./nowhere.yml"}, 3, "nowhere.yml"),
         ({"create_job": {"endpoint": "nothing"}}, 3, "no batch endpoint nothing"),
-        ({"create_job": "azureml:some-job"}, 1, "name its file"),
+        ({"create_job": "azureml:some-job"}, 3, "there is no job some-job"),
         ({"create_job": {"type": "pipeline", "job": "./train.yml"}}, 1, "is a command job, not a pipeline job"),
         ({"properties": {"mlctl.missed_run": "skip"}}, 1, "did you mean mlctl.missed_runs?"),
         ({"properties": {"mlctl.overlapping_runs": "maybe"}}, 1, "is not skip or allow"),
@@ -214,32 +252,8 @@ def test_what_never_runs_or_runs_otherwise_in_azure_is_told(machine: Machine):
     assert "Azure ignores days and months" in ran.err
 
 
-def test_what_fails_to_start_is_shown_and_the_schedule_goes_on(machine: Machine):
-    create(machine, soon())
-    (machine.work / "train.yml").unlink()
-    properties = wait_for_run(machine)
-    assert properties["mlctl.last_state"] == "failed"
-    assert "there is no file" in properties["mlctl.last_message"]
-    assert "mlctl.next_run" in properties
-    assert show(machine)["is_enabled"] is True
-    (finding,) = [row for row in machine.ok("doctor").json if row["name"] == "schedule"]
-    assert "nightly could not start its last job" in finding["text"]
-
-
-def test_a_disabled_schedule_does_not_run(machine: Machine):
-    create(machine, soon(2))
-    machine.ok("schedule", "disable", *NAME)
-    other = machine.work / "other.yml"
-    other.write_text(json.dumps({"name": "other", "trigger": soon(), "create_job": "./train.yml"}))
-    machine.ok("schedule", "create", "-f", str(other))
-    # The later one has run: the earlier one would have.
-    wait_until(lambda: list_jobs(machine), DEADLINE_S)
-    assert [job["name"].startswith("other-") for job in list_jobs(machine)] == [True]
-    assert "mlctl.last_run" not in show(machine)["properties"]
-
-
 def test_a_schedule_runs_after_the_daemon_and_its_service_were_killed(machine: Machine):
-    create(machine, soon(6))
+    create_soon(machine)
     wait_until(lambda: machine.processes() and _has_service(machine), DEADLINE_S)
     machine.kill("daemon")
     os.kill(machine.pid("jobs"), signal.SIGKILL)
@@ -326,6 +340,40 @@ def test_each_hour_is_one_job(hourly: tuple[Machine, float]):
         end_jobs(machine)
     assert states(machine) == [(first, "started"), (first + 3600, "started")]
     assert len(list_jobs(machine)) == 2
+
+
+def test_what_fails_to_start_is_shown_and_the_schedule_goes_on(hourly: tuple[Machine, float]):
+    machine, first = hourly
+    (machine.work / "train.yml").unlink()
+    look(machine, first)
+    properties = show(machine)["properties"]
+    assert properties["mlctl.last_state"] == "failed"
+    assert "there is no file" in properties["mlctl.last_message"]
+    (finding,) = [row for row in machine.run("doctor").json if row["name"] == "schedule"]
+    assert "nightly could not start its last job" in finding["text"]
+    (machine.work / "train.yml").write_text(json.dumps(JOB))
+    look(machine, first + 3600)
+    assert states(machine) == [(first, "failed"), (first + 3600, "started")]
+
+
+def test_a_disabled_schedule_does_not_run(hourly: tuple[Machine, float]):
+    machine, first = hourly
+    machine.ok("schedule", "disable", *NAME)
+    other = machine.work / "other.yml"
+    other.write_text(
+        json.dumps({"name": "other", "trigger": {**NIGHTLY, "expression": "0 * * * *"}, "create_job": "./train.yml"})
+    )
+    machine.ok("schedule", "create", "-f", str(other), "--no-wait")
+    machine.ok("daemon", "stop")
+    clock = Clock(Settings(home=machine.home), dict(os.environ), now=lambda: first)
+    clock.start()
+    try:
+        # Both would be due.
+        wait_until(lambda: list_jobs(machine), DEADLINE_S)
+    finally:
+        clock.stop()
+    assert [job["name"].startswith("other-") for job in list_jobs(machine)] == [True]
+    assert "mlctl.last_run" not in show(machine)["properties"]
 
 
 def test_a_clock_that_is_set_back_runs_nothing_twice(hourly: tuple[Machine, float]):
@@ -416,7 +464,7 @@ def test_who_dies_after_the_job_was_started_starts_no_other(hourly: tuple[Machin
     machine, first = hourly
     with OpenSession(machine) as session:
         name = claim(session, int(first))
-        schedule_runs.start_job(session, _row(session), name=name, due_at=int(first))
+        scheduled_jobs.start(session, _row(session), name=name, due_at=int(first))
         recover(session)
     look(machine, first)
     assert states(machine) == [(first, "started")]
@@ -427,7 +475,7 @@ def test_who_dies_before_the_coordinator_is_there_has_it_started_by_the_next(hou
     machine, first = hourly
     with OpenSession(machine) as session:
         name = claim(session, int(first))
-        schedule_runs.start_job(session, _row(session), name=name, due_at=int(first))
+        scheduled_jobs.start(session, _row(session), name=name, due_at=int(first))
         wait_until(lambda: machine.ok("job", "show", name).json["status"] == "Completed", DEADLINE_S)
         # As if it had never been.
         session.store.execute("UPDATE jobs SET state = 'NotStarted', started_at = NULL, ended_at = NULL")
