@@ -16,6 +16,8 @@ FIRST_PORT, LAST_PORT = 8600, 8699
 FIRST_METRICS_PORT, LAST_METRICS_PORT = 8700, 8799
 # Where private endpoints are reached, in the folder of sockets.
 PRIVATE_SOCKET = "gateway.sock"
+# Where the gateway sends requests for batch jobs, in the same folder.
+JOBS_SOCKET = "jobs.sock"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Settings:
     def access_log(self) -> Path:
         """Who asked what of the gateway."""
         return self.logs / "access.log"
+
+    @property
+    def jobs_lock(self) -> Path:
+        """Held by the running jobs service."""
+        return self.home / "jobs.lock"
 
     @property
     def daemon_lock(self) -> Path:

@@ -54,7 +54,7 @@ def start_coordinator(home: Path, job: str, environ: Mapping[str, str]) -> None:
     except OSError as error:
         raise BackendUnavailable(f"cannot start {job}: {error}", hint=f"df -h {folder.path}") from error
     deadline = time.monotonic() + _START_WITHIN_S
-    while not is_coordinated(folder) and not folder.progress.exists():
+    while not is_coordinated(folder) and not folder.progress.exists() and not _has_owned(folder, started):
         if not is_running(started):
             raise BackendUnavailable(
                 f"{job} does not start: its coordinator {describe_exit(started.pid)}", hint=f"tail {log_file}"
@@ -62,6 +62,14 @@ def start_coordinator(home: Path, job: str, environ: Mapping[str, str]) -> None:
         if time.monotonic() > deadline:
             raise BackendUnavailable(f"{job} does not start within {_START_WITHIN_S:g} s", hint=f"tail {log_file}")
         time.sleep(0.01)
+
+
+def _has_owned(folder: JobFolder, process: ProcessId) -> bool:
+    """Say whether a coordinator has taken the job over, even if it is over already."""
+    try:
+        return folder.lock.read_text() == f"{process.pid} {process.start_ticks}"
+    except OSError:
+        return False
 
 
 def stop_coordinator(folder: JobFolder) -> bool:

@@ -57,7 +57,7 @@ OWN: Mapping[str, tuple[Flag, ...]] = {
         ),
         *(("--header", (), "flag"), ("--no-header", (), "flag"), ("--with-input", (), "flag")),
         *(("--no-input", (), "flag"), ("--stream", (), "flag"), ("--fail-on-failed-items", (), "flag")),
-        ("--changed", (), "flag"),
+        *(("--changed", (), "flag"), ("--timeout", (), "string")),
     ),
     "job": (
         *(("--name", ("-n",), "string"), ("--web", ("-e",), "flag"), ("--timeout", (), "string")),

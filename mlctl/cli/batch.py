@@ -18,6 +18,7 @@ from mlctl.cli.options import (
     OptionalName,
     Remove,
     Set,
+    Timeout,
     Yes,
 )
 from mlctl.cli.state import current
@@ -96,6 +97,17 @@ def list_() -> None:
     state = current()
     rows = batch_endpoints.list_all(state.session)
     state.emit(rows, lambda: render.show_batch_endpoints(rows))
+
+
+@app.command("get-credentials", epilog=GLOBALS)
+def get_credentials(name: BatchEndpointName, timeout: Timeout = None) -> None:
+    """Print a token for the endpoint's jobs over HTTP, good for two hours; az has `az account get-access-token`.
+
+    Example: mlctl batch get-credentials -n fraud-batch --query accessToken -o tsv
+    """
+    state = current()
+    state.session.timeout_s = timeout
+    state.emit(batch_endpoints.get_credentials(state.session, name))
 
 
 @app.command(epilog=GLOBALS)

@@ -39,6 +39,7 @@ COMMANDS = {
     "component": "Components: commands and pipelines under a name and a version.",
     "compute": "Computes: where batch jobs run; this machine, whatever they are called, or a Dask cluster.",
     "job": "Jobs: batch scoring, commands and pipelines, as they run.",
+    "schedule": "Schedules: batch invocations and jobs at set times, started by the daemon.",
     "serve": "Serve one scoring script in the foreground, as Azure's inference server does (azmlinfsrv).",
     "workspace": "The workspace: where assets are looked up, and the key of its secrets.",
     "daemon": "The daemon that keeps everything running; commands start it by themselves.",

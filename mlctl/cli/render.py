@@ -55,6 +55,14 @@ def _table(*columns: str) -> Any:
     return table
 
 
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for people."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
 def say(*lines: str) -> None:
     """Print lines for people."""
     console = _console()

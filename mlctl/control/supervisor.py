@@ -14,16 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlctl.control.front import Front, can_listen
+from mlctl.control.jobs_process import JobsProcess
 from mlctl.control.log_rotation import rotate_logs
 from mlctl.control.probing import Prober
 from mlctl.control.reconciler import Context, EndpointReconciler, compute_routes
 from mlctl.control.replica_metrics import serve_metrics
 from mlctl.control.routing import RoutingTable
 from mlctl.control.wakeup import listen_for_wakeups
-from mlctl.errors import BackendUnavailable, MlctlError
+from mlctl.errors import BackendUnavailable, GatewayRejected, MlctlError
 from mlctl.gateway.envoy import METRICS_SOCKET
 from mlctl.gateway.publish import Gateway
-from mlctl.registry import endpoints, events, replicas
+from mlctl.planning.routes import EndpointRoutes, name_batch_routes, plan_batch_routes
+from mlctl.registry import batch_endpoints, endpoints, events, replicas
 from mlctl.registry.credentials import TokenSigner
 from mlctl.registry.replicas import ReplicaRow
 from mlctl.registry.secrets import open_secret_box
@@ -31,7 +33,7 @@ from mlctl.registry.store import Store
 from mlctl.runtimes.base import ReplicaHandle
 from mlctl.runtimes.process import ProcessRuntime
 from mlctl.runtimes.processes import ExitWatcher, ProcessId, is_running, read_start_ticks
-from mlctl.settings import Settings, choose_run_dir, ensure_private_dir, registry_label
+from mlctl.settings import JOBS_SOCKET, Settings, choose_run_dir, ensure_private_dir, registry_label
 from mlctl.unix_http import HTTPException
 
 log = logging.getLogger(__name__)
@@ -119,6 +121,8 @@ class Supervisor:
             jwks=json.dumps(TokenSigner(self._store, self._secret_box).public_keys()),
         )
         self._front = Front(settings, self._gateway, self._exits, host=host, port=port)
+        self._jobs = JobsProcess(settings, self._run_dir / JOBS_SOCKET)
+        self._batch_routes: dict[str, EndpointRoutes] = {}
         self._runtime = ProcessRuntime(label=registry_label(settings.home), environ=os.environ)
         self._context: Context | None = None
         self._next_rotation_at = 0.0
@@ -156,8 +160,11 @@ class Supervisor:
         self._end_strays()
         self._gateway.prepare()
         self._front.ensure(self._store)
+        self._jobs.replace_former(self._store)
+        self._jobs.ensure(self._store)
         routes = compute_routes(self._store, self._secret_box, self._is_replica_alive)
-        routing = RoutingTable(self._gateway, routes)
+        self._batch_routes = self._plan_batch()
+        routing = RoutingTable(self._gateway, {**routes, **self._batch_routes})
         routing.publish_all()
         self._context = Context(
             settings=self._settings,
@@ -198,6 +205,25 @@ class Supervisor:
             elif endpoint.generation > endpoint.observed_generation:
                 # Its wake-up may have been lost.
                 worker.wake()
+
+        self._look_at_batch(context)
+
+    def _look_at_batch(self, context: Context) -> None:
+        """Route what batch endpoints there are, and let the jobs service run while it is needed."""
+        try:
+            self._jobs.ensure(self._store)
+            wanted = self._plan_batch()
+            for name in {*wanted, *self._batch_routes}:
+                context.routing.apply(name, wanted.get(name))
+            self._batch_routes = wanted
+        except (BackendUnavailable, GatewayRejected) as error:
+            # Tried again at the next look.
+            log.error("cannot serve jobs", extra={"event": "jobs.failed", "reason": error.message})
+
+    def _plan_batch(self) -> dict[str, EndpointRoutes]:
+        socket = str(self._run_dir / JOBS_SOCKET)
+        names = [row.name for row in batch_endpoints.list_endpoints(self._store)]
+        return {name_batch_routes(name): plan_batch_routes(name, socket) for name in names}
 
     def _rotate_logs(self) -> None:
         if time.monotonic() < self._next_rotation_at:
@@ -265,10 +291,12 @@ class Supervisor:
 
     def _end_or_hand_over(self) -> None:
         if self._signals[0] == signal.SIGHUP:
+            # The jobs service goes on, too, until the next daemon's takes over.
             log.info("leaving everything running", extra={"event": "daemon.handover"})
             self._record("stopped")
             return
         log.info("stopping everything", extra={"event": "daemon.stop"})
+        self._jobs.stop(wait_until=_wait_until)
         self._stop_replicas()
         self._front.stop(wait_until=_wait_until)
         _wait_until(self._remove_run_dir, REMOVAL_GRACE_S)

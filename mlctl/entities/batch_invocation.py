@@ -36,11 +36,9 @@ class InvocationCompute(Part, frozen=True):
     instance_count: Annotated[int, WholeNumber(1, 1000)] | None = Field(default=None, description="Instances.")
 
 
-class BatchInvocation(Part, frozen=True):
+class InvocationSettings(Part, frozen=True):
     """Settings of one job, over those of its deployment."""
 
-    inputs: Mapping[str, InvocationPath] | None = Field(default=None, description="What is scored, by name.")
-    outputs: Mapping[str, InvocationPath] | None = Field(default=None, description="Where results go, by name.")
     mini_batch_size: Annotated[int, WholeNumber(1, 10**9)] | None = Field(
         default=None, description="Files, or rows, in a call of run()."
     )
@@ -58,3 +56,10 @@ class BatchInvocation(Part, frozen=True):
         default=None, description="Workers of an instance."
     )
     logging_level: Annotated[str, Text()] | None = Field(default=None, description="debug, info or warning.")
+
+
+class BatchInvocation(InvocationSettings, frozen=True):
+    """All that one job is told."""
+
+    inputs: Mapping[str, InvocationPath] | None = Field(default=None, description="What is scored, by name.")
+    outputs: Mapping[str, InvocationPath] | None = Field(default=None, description="Where results go, by name.")

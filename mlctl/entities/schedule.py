@@ -10,8 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from mlctl.entities.batch_invocation import InvocationSettings
 from mlctl.entities.parts import TEXT_TAG, Entity, Part, ScalarMap, TextTag
 from mlctl.entities.ports import StepTarget, StepValue
+from mlctl.entities.schedule_extensions import check_schedule_extensions
 from mlctl.entities.time_zones import find_time_zone_fault
 from mlctl.entities.values import AnyMap, AssetName, Choice, Name, Text, Value, WholeNumber, match_word, refuse
 
@@ -279,6 +281,9 @@ class ScheduledInvocation(Part, frozen=True):
     )
     inputs: Mapping[str, StepValue] | None = Field(default=None, description="What is scored, by name.")
     outputs: Mapping[str, StepTarget] | None = Field(default=None, description="Where results go, by name.")
+    settings: InvocationSettings | None = Field(
+        default=None, description="What batch invoke takes by --set: mini_batch_size, instance_count and others."
+    )
     experiment_name: Annotated[str, Text()] | None = Field(default=None, description="Recorded on the job.")
 
 
@@ -309,8 +314,14 @@ class Schedule(Entity, frozen=True):
     display_name: Annotated[str, Text()] | None = Field(default=None, description="Name for people.")
     description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
     tags: ScalarMap = Field(default={}, description="Your own labels: any names and values.")
-    properties: ScalarMap = Field(default={}, description="Further values, kept and shown.")
+    properties: ScalarMap = Field(default={}, description="Further values, kept and shown; mlctl's own settings.")
     trigger: Trigger = Field(description="When it runs.")
     create_job: CreateJob = Field(
         description="What runs: a file, azureml:JOB, or a map with job, or with endpoint.", examples=["./train.yml"]
     )
+
+    @field_validator("properties")
+    @classmethod
+    def _check_properties(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        check_schedule_extensions(value)
+        return value

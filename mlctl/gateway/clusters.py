@@ -85,7 +85,9 @@ def render_endpoints(routes: Mapping[str, EndpointRoutes]) -> dict[str, Resource
     for endpoint in routes.values():
         for backend in endpoint.backends:
             name = cluster_name(endpoint.endpoint, backend.deployment)
-            metadata = {"filter_metadata": {METADATA: {"deployment": backend.deployment}}}
+            # No deployment answers for a batch endpoint.
+            deployment = "" if endpoint.is_batch else backend.deployment
+            metadata = {"filter_metadata": {METADATA: {"deployment": deployment}}}
             replicas = [
                 {"endpoint": {"address": {"pipe": {"path": path}}}, "metadata": metadata} for path in backend.sockets
             ]

@@ -37,6 +37,9 @@ RETRY_POLICY: Resource = {
     "host_selection_retry_max_attempts": 3,
 }
 
+# To look at jobs changes nothing: whatever becomes of the connection, it may be asked again.
+READ_RETRY_POLICY: Resource = {**RETRY_POLICY, "retry_on": "connect-failure,refused-stream,reset"}
+
 
 def render_routes(layout: Layout, routes: Mapping[str, EndpointRoutes], entrance: Entrance) -> list[Resource]:
     """Render the routes behind an entrance: by path on any host, and by the host form `NAME.localhost`."""
@@ -55,6 +58,7 @@ def render_routes(layout: Layout, routes: Mapping[str, EndpointRoutes], entrance
             "routes": [*_endpoint_routes(endpoint, by_path=False), _nowhere()],
         }
         for endpoint in endpoints
+        if not endpoint.is_batch
     ]
     return [
         {
@@ -101,12 +105,17 @@ def _endpoint_routes(endpoint: EndpointRoutes, *, by_path: bool) -> list[Resourc
             "direct_response": _reply(413, f"the body is larger than {_show_bytes(endpoint.max_body_bytes)}"),
         }
     ]
-    for backend in endpoint.backends:
+    for backend in () if endpoint.is_batch else endpoint.backends:
         named = _header(DEPLOYMENT_HEADER, string_match={"exact": backend.deployment, "ignore_case": True})
         routes.append({"match": _match(endpoint, by_path, named), "route": _action(endpoint, backend, by_path)})
-    unknown = _header(DEPLOYMENT_HEADER, present_match=True)
-    message = f"{endpoint.endpoint} has no deployment of this name"
-    routes.append({"match": _match(endpoint, by_path, unknown), "direct_response": _reply(404, message)})
+    if endpoint.is_batch:
+        reading = _header(":method", string_match={"exact": "GET"})
+        action = {**_action(endpoint, endpoint.backends[0], by_path), "retry_policy": READ_RETRY_POLICY}
+        routes.append({"match": _match(endpoint, by_path, reading), "route": action})
+    else:
+        unknown = _header(DEPLOYMENT_HEADER, present_match=True)
+        message = f"{endpoint.endpoint} has no deployment of this name"
+        routes.append({"match": _match(endpoint, by_path, unknown), "direct_response": _reply(404, message)})
     routes += _traffic(endpoint, by_path)
     let_in = let_in_rules(endpoint)
     # The name is what the access log calls the endpoint.
@@ -159,7 +168,7 @@ def _match(endpoint: EndpointRoutes, by_path: bool, *headers: Resource) -> Resou
     bearer = _header("authorization", string_match={"prefix": "Bearer "})
     carries = () if endpoint.access is Access.OPEN else (bearer,)
     if by_path:
-        where: Resource = {"path_separated_prefix": f"/endpoints/{endpoint.endpoint}", "case_sensitive": False}
+        where: Resource = {"path_separated_prefix": endpoint.path, "case_sensitive": False}
     else:
         where = {"prefix": "/"}
     return {**where, "headers": [*carries, *headers]}
@@ -175,7 +184,7 @@ def _action(endpoint: EndpointRoutes, backend: Backend, by_path: bool) -> Resour
         "timeout": f"{backend.request_timeout_ms / 1000:.3f}s",
         "retry_policy": RETRY_POLICY,
     }
-    if by_path:
+    if by_path and not endpoint.is_batch:
         rewrite = {"regex": "^/[^/]+/[^/]+/?(.*)$"}
         action["regex_rewrite"] = {"pattern": rewrite, "substitution": r"/\1"}
     return action

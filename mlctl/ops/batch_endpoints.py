@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput
-from mlctl.ops.batch_documents import batch_endpoint_document, batch_endpoint_list_row
+from mlctl.errors import BackendUnavailable, InvalidInput
+from mlctl.ops import daemon
+from mlctl.ops.batch_documents import batch_endpoint_document, batch_endpoint_list_row, jobs_uri
 from mlctl.ops.documents import Document
 from mlctl.ops.session import Session
+from mlctl.planning.routes import name_batch_routes
 from mlctl.registry import batch_deployments, batch_endpoints, jobs
 from mlctl.registry.batch_endpoints import BatchEndpointRow, name_near
+from mlctl.registry.credentials import TokenSigner
 
 Operation = tuple[str, Sequence[str]]
+SERVED_WITHIN_S = 30.0
+_POLL_S = 0.05
 
 
 def create(session: Session, *, file: Path | None, name: str | None, overrides: Sequence[str] = ()) -> Document:
-    """Create a batch endpoint from a file, from --name or both; one that is there is overwritten, as in az."""
+    """Create a batch endpoint from a file, from --name or both; one that is there is overwritten, as in az.
+
+    The daemon, which serves its jobs over HTTP, is started if need be, and not waited for: `batch invoke` needs none.
+    """
     from mlctl.ops.loading import load_batch_endpoint
 
     if file is None and name is None:
@@ -29,7 +38,47 @@ def create(session: Session, *, file: Path | None, name: str | None, overrides: 
         present = batch_endpoints.find_endpoint(session.store, spec["name"])
         row = _put(session, spec, present)
     _tell_default(session, row, present)
+    daemon.launch(session)
+    daemon.wake(session, "")
     return batch_endpoint_document(session, row)
+
+
+def get_credentials(session: Session, name: str) -> Document:
+    """Return a token for the jobs of a batch endpoint over HTTP, once they are served."""
+    row = batch_endpoints.get_endpoint(session.store, name)
+    daemon.ensure_running(session)
+    audience = name_batch_routes(row.name)
+    token = TokenSigner(session.store, session.secret_box).sign(audience, now=time.time())
+    _wait_until_served(session, row, token.value)
+    return {"accessToken": token.value, "expiryTimeUtc": token.expires_at}
+
+
+def _wait_until_served(session: Session, row: BatchEndpointRow, token: str) -> None:
+    """Ask until the gateway knows the endpoint and the jobs service answers."""
+    import requests
+
+    session.watcher.begin(f"the jobs of {row.name} are about to be served")
+    deadline = time.monotonic() + (session.timeout_s or SERVED_WITHIN_S)
+    with requests.Session() as http:
+        # Never through a proxy of the environment: it would see the token.
+        http.trust_env = False
+        while True:
+            reason = _ask(http, jobs_uri(session, row), token)
+            if reason is None:
+                return
+            if time.monotonic() > deadline:
+                raise BackendUnavailable(f"the jobs of {row.name} are not served: {reason}", hint="mlctl daemon logs")
+            time.sleep(_POLL_S)
+
+
+def _ask(http: Any, uri: str, token: str) -> str | None:
+    """Return None when jobs are served, else why not."""
+    try:
+        answer = http.get(f"{uri}?$top=1", headers={"Authorization": f"Bearer {token}"}, timeout=SERVED_WITHIN_S)
+    except OSError as error:
+        # requests' errors are OSErrors.
+        return str(error)
+    return None if answer.status_code == 200 else f"{answer.status_code} {answer.text[:200]}"
 
 
 def _put(session: Session, spec: Mapping[str, Any], present: BatchEndpointRow | None) -> BatchEndpointRow:
@@ -124,6 +173,7 @@ def delete(session: Session, name: str) -> None:
         names = [found.name for found in batch_deployments.list_deployments(session.store, row.name)]
         running = jobs.running_of(session.store, row.name)
         batch_endpoints.remove_endpoint(session.store, row.name)
+    daemon.wake(session, "")
     tell_running(session, running)
     for deployment in names:
         remove_unused_mounts(session, row.name, deployment)

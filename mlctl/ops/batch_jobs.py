@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,8 @@ class Invocation:
     """What `batch invoke` was told; None: the deployment's own setting holds.
 
     data: the input as it was typed. rows: tables, handed over as DataFrames. input_key: of the rows in an online
-    script's body. settings: `--set` tokens that are left.
+    script's body. settings: `--set` tokens that are left. values: inputs, outputs and settings as maps, from callers
+    that have no command line.
     """
 
     endpoint: str | None = None
@@ -49,6 +50,7 @@ class Invocation:
     data_type: str | None = None
     file: Path | None = None
     settings: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rows: bool = False
     input_key: str | None = None
     output_path: str | None = None
@@ -155,10 +157,10 @@ def _read_settings(invocation: Invocation) -> Settings:
     from mlctl.entities.overrides import apply_overrides
     from mlctl.ops.loading import read_document
 
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {**invocation.values}
     if invocation.file is not None:
         document = read_document(invocation.file).data
-        given = {key: value for key, value in document.items() if key in ("inputs", "outputs")}
+        given |= {key: value for key, value in document.items() if key in ("inputs", "outputs")}
     changed = apply_overrides(given, invocation.settings, BatchInvocation)
     others = {key: value for key, value in changed.items() if key not in ("inputs", "outputs")}
     known = [name for name in BatchInvocation.list_fields() if name not in ("inputs", "outputs")]

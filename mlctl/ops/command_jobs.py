@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.batch.command import CommandOrder, write_command
 from mlctl.batch.launch import find_folder
@@ -19,13 +19,22 @@ from mlctl.ops.session import Session
 from mlctl.registry import artifacts, jobs
 from mlctl.runtimes.environments import own_interpreter
 
+if TYPE_CHECKING:
+    from mlctl.entities.pipeline_job import PipelineJob
+
 
 def create(session: Session, *, file: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Job:
     """Start a job and return at once; nothing is left behind when it is refused."""
-    from mlctl.entities.pipeline_job import PipelineJob, job_class
+    from mlctl.entities.pipeline_job import job_class
     from mlctl.ops.loading import load
 
-    entity: CommandJob | PipelineJob = load(file, job_class, overrides=overrides, options={"name": name})
+    return start(session, load(file, job_class, overrides=overrides, options={"name": name}), file)
+
+
+def start(session: Session, entity: CommandJob | PipelineJob, file: Path) -> Job:
+    """Start a job that a checked document describes; file: what its relative paths start beside."""
+    from mlctl.entities.pipeline_job import PipelineJob
+
     if isinstance(entity, PipelineJob):
         from mlctl.ops import pipeline_jobs
 

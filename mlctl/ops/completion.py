@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from mlctl.errors import MlctlError
-from mlctl.registry import batch_deployments, batch_endpoints, deployments, endpoints, jobs
+from mlctl.registry import batch_deployments, batch_endpoints, deployments, endpoints, jobs, schedules
 from mlctl.registry.store import Store
 from mlctl.settings import load_settings
 
@@ -39,6 +39,11 @@ def list_batch_deployments(endpoint: str | None) -> list[str]:
 def list_jobs() -> list[str]:
     """Return the names of all jobs, the newest first."""
     return _read(lambda store: [row.name for row in jobs.list_jobs(store)])
+
+
+def list_schedules() -> list[str]:
+    """Return the names of all schedules."""
+    return _read(lambda store: sorted({row.name for row in schedules.list_schedules(store)}))
 
 
 def _read(read: Callable[[Store], list[str]]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlctl.errors import BackendUnavailable, NotFound, TimedOut
 from mlctl.ops.session import Session
-from mlctl.registry import deployments, endpoints, replicas
+from mlctl.registry import deployments, endpoints, replicas, schedules
 from mlctl.registry.replicas import ReplicaRow
 from mlctl.runtimes.processes import ProcessId, is_running, kill_session, send_signal, spawn
 
@@ -71,6 +71,17 @@ def ensure_running(session: Session) -> bool:
     )
 
 
+def launch(session: Session) -> None:
+    """Start the daemon unless it runs, and do not wait for it; whoever needs it finds out what became of it."""
+    # In one transaction: two commands at once start one daemon, and one that stops it finds it.
+    with session.store.transaction():
+        if _running(session) is None:
+            process = _spawn(session)
+            replicas.put_process(
+                session.store, "daemon", pid=process.pid, start_ticks=process.start_ticks, state="starting"
+            )
+
+
 def _spawn(session: Session) -> ProcessId:
     settings = session.settings
     environ = {key: value for key, value in session.environ.items() if key not in WITHHELD}
@@ -116,7 +127,11 @@ def is_alive(replica: ReplicaRow) -> bool:
 
 def warn_if_stopped(session: Session) -> None:
     """Tell that what the registry says is not what runs: the daemon does not, though it has replicas to keep."""
-    if _running(session) is not None or not deployments.has_any(session.store):
+    if _running(session) is not None:
+        return
+    if schedules.has_any(session.store):
+        session.on_notice("the daemon is not running: no schedule runs. Start it: mlctl daemon start")
+    if not deployments.has_any(session.store):
         return
     envoy = replicas.get_process(session.store, "envoy")
     is_envoy_alive = envoy is not None and is_running(ProcessId(envoy.pid, envoy.start_ticks))

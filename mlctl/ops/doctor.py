@@ -23,7 +23,8 @@ from mlctl.ops.daemon import DaemonStatus, get_status
 from mlctl.ops.documents import summarise_error
 from mlctl.ops.resolving import show_size
 from mlctl.ops.session import Session
-from mlctl.registry import artifacts, credentials, deployments, endpoints, replicas
+from mlctl.planning.schedules import find_next_run
+from mlctl.registry import artifacts, batch_endpoints, credentials, deployments, endpoints, replicas, schedules
 from mlctl.runtimes.processes import ProcessId, find_spawned, is_running, kill_session, read_arguments
 from mlctl.settings import choose_run_dir, registry_label
 
@@ -129,8 +130,36 @@ def check_daemon(session: Session) -> Iterator[Finding]:
         yield Finding(Level.OK, "daemon", text)
     elif status.endpoints:
         yield Finding(Level.WARNING, "daemon", f"{status.state}, nothing keeps its {counts}", "mlctl daemon start")
+    elif found := batch_endpoints.list_endpoints(session.store):
+        text = f"{status.state}, jobs of {_count(len(found), 'batch endpoint')} are not served over HTTP"
+        yield Finding(Level.OK, "daemon", text, "mlctl daemon start")
     else:
         yield Finding(Level.OK, "daemon", f"{status.state}, there is nothing to serve; commands start it")
+
+
+def check_schedules(session: Session) -> Iterator[Finding]:
+    """Tell when the next schedule runs, and which did not get their last job started."""
+    now = time.time()
+    rows = [row for row in schedules.list_schedules(session.store) if row.is_enabled]
+    if not rows:
+        return
+    for row in rows:
+        last = schedules.list_runs(session.store, row.workspace, row.name, limit=1)
+        if last and last[0].state == "failed":
+            text = f"{row.name} could not start its last job: {last[0].message}"
+            yield Finding(Level.WARNING, "schedule", text, f"mlctl schedule show -n {row.name} -w {row.workspace}")
+    if get_status(session).state == "stopped":
+        text = f"{_count(len(rows), 'schedule')} enabled, and no daemon that runs them"
+        yield Finding(Level.WARNING, "schedules", text, "mlctl daemon start")
+        return
+    found = [(find_next_run(row.spec["trigger"], after=now, created_at=row.created_at), row.name) for row in rows]
+    times = sorted((at, name) for at, name in found if at is not None)
+    text = f"{_count(len(rows), 'schedule')} enabled · "
+    if times:
+        text += f"next {times[0][1]} at {time.strftime('%Y-%m-%d %H:%M', time.localtime(times[0][0]))}"
+    else:
+        text += "none has a time that is still to come"
+    yield Finding(Level.OK, "schedules", text)
 
 
 def check_gateway(session: Session) -> Iterator[Finding]:
@@ -208,6 +237,7 @@ def check_collected_data(session: Session) -> Iterator[Finding]:
 CHECKS: tuple[Check, ...] = (
     check_daemon,
     check_deployments,
+    check_schedules,
     check_gateway,
     check_disk,
     check_keys,

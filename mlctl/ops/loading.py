@@ -229,6 +229,14 @@ def update_batch_endpoint(
     return parse_checked(make_document(changed), BatchEndpoint).to_document()
 
 
+def update_schedule(base: Mapping[str, Any], operations: Sequence[Operation], *, forces_text: bool) -> dict[str, Any]:
+    """Return a schedule's document after Azure CLI's generic update, checked anew."""
+    from mlctl.entities.schedule import Schedule
+
+    changed = _generic_update(base, operations, forces_text, Schedule)
+    return parse_checked(make_document(changed), Schedule).to_document()
+
+
 def load_batch_deployment(
     file: Path, *, overrides: Sequence[str] = (), options: Mapping[str, Any] = {}, find_more: FindMore | None = None
 ) -> Loaded:

@@ -136,10 +136,11 @@ class Machine:
         return pid
 
     def processes(self) -> list[int]:
-        """Return every process that runs for this registry: daemon, Envoy, replicas."""
+        """Return every process that runs for this registry: daemon, Envoy, jobs service, replicas."""
         found = [
             *find_labelled("mlctl.scoring", registry_label(self.home)),
             *find_labelled("mlctl.control", str(self.home)),
+            *find_labelled("mlctl.service", str(self.home)),
             *find_labelled("-c", str(self.home / "gateway" / "bootstrap.json")),
         ]
         return [process.pid for process in found]

@@ -62,7 +62,9 @@ ORDER = (
     *("batch create", "batch-deployment create", "batch show", "batch list", "batch update", "batch-deployment show"),
     *("batch-deployment list", "batch-deployment update", "batch invoke", "job show", "job list", "batch list-jobs"),
     *("batch-deployment list-jobs", "job cancel", "batch resume", "job stream", "job download", "job archive"),
-    *("job restore", "job create", "batch-deployment delete", "batch delete"),
+    *("job restore", "job create", "batch get-credentials"),
+    *("schedule create", "schedule show", "schedule list", "schedule update", "schedule trigger", "schedule enable"),
+    *("schedule disable", "schedule delete", "batch-deployment delete", "batch delete"),
     *("deployment delete", "endpoint delete", "artifacts list", "artifacts prune", "doctor"),
     *("daemon logs", "daemon restart", "daemon stop"),
 )
@@ -127,6 +129,12 @@ def write_batch_files(folder: Path) -> None:
     pandas.DataFrame({"amount": [1.0, 2.0]}).to_parquet(folder / "november.parquet")
     (folder / "train.yml").write_text("command: python --version\n")
     (folder / "prep.yml").write_text("name: prep\ncommand: python --version\n")
+    schedule = {
+        "name": "nightly-scores",
+        "trigger": {"type": "cron", "expression": "0 2 * * *"},
+        "create_job": {"endpoint": "fraud-batch", "inputs": {"data": {"path": "./transactions"}}},
+    }
+    (folder / "nightly.yml").write_text(json.dumps(schedule))
 
 
 def test_the_example_of_serve_runs(fraud: Machine):

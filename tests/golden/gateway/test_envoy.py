@@ -12,7 +12,7 @@ from mlctl.gateway.clusters import render_clusters, render_endpoints
 from mlctl.gateway.envoy import Layout
 from mlctl.gateway.listeners import render_listeners
 from mlctl.gateway.route_config import render_routes
-from mlctl.planning.routes import Access, Backend, Credential, EndpointRoutes
+from mlctl.planning.routes import Access, Backend, Credential, EndpointRoutes, plan_batch_routes
 
 RUN_DIR = Path("/run/user/1000/mlctl-12345678")
 LAYOUT = Layout(
@@ -42,6 +42,7 @@ CASES = {
         "open": EndpointRoutes("open", (), (BLUE,), (("blue", 100),), access=Access.OPEN),
         "private": EndpointRoutes("private", KEYS, (BLUE,), (("blue", 100),), is_private=True),
     },
+    "batch": {"batch-endpoints/fraud": plan_batch_routes("Fraud", str(RUN_DIR / "jobs.sock"))},
 }
 
 

@@ -1,11 +1,12 @@
 """What is rendered, as far as it can be judged without Envoy."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from mlctl.gateway import clusters, envoy, route_config
 from mlctl.gateway.envoy import PUBLIC, Layout
-from mlctl.planning.routes import Backend, Credential, EndpointRoutes
+from mlctl.planning.routes import Backend, Credential, EndpointRoutes, plan_batch_routes
 
 LAYOUT = Layout(Path("/config"), Path("/run/envoy.sock"), "127.0.0.1", 8600, Path("/run/gateway.sock"))
 KEYS = (Credential("primary", "p" * 32), Credential("secondary", "s" * 32))
@@ -99,3 +100,28 @@ def test_folders_of_endpoints_are_safe_whatever_the_names_hold():
     kinds = {envoy.eds_kind(name) for name in ("a/b", "a/../b", "a" * 200 + "/b")}
     assert len(kinds) == 3
     assert not [kind for kind in kinds if "/" in kind or len(kind) > 20]
+
+
+BATCH = {"batch-endpoints/fraud": plan_batch_routes("Fraud", "/run/jobs.sock")}
+
+
+def render_batch() -> list[dict[str, Any]]:
+    (config,) = route_config.render_routes(LAYOUT, BATCH, PUBLIC)
+    assert [host["name"] for host in config["virtual_hosts"]] == ["by-path"], "a batch endpoint has no host of its own"
+    return config["virtual_hosts"][-1]["routes"][:-1]
+
+
+def test_every_route_of_a_batch_endpoint_asks_for_its_token():
+    for route in render_batch():
+        rules = route["typed_per_filter_config"]
+        (policy,) = rules[envoy.AUDIENCE_FILTER]["rbac"]["rules"]["policies"].values()
+        assert '"exact": "batch-endpoints/fraud"' in json.dumps(policy)
+        assert rules[envoy.TOKEN_FILTER]["requirement_name"] == envoy.TOKEN_REQUIREMENT
+        assert route["match"]["path_separated_prefix"] == "/batch-endpoints/fraud"
+
+
+def test_only_what_changes_nothing_is_asked_again():
+    _, reading, others = render_batch()
+    assert reading["match"]["headers"][-1] == {"name": ":method", "string_match": {"exact": "GET"}}
+    assert "reset" in reading["route"]["retry_policy"]["retry_on"].split(",")
+    assert others["route"]["retry_policy"] == route_config.RETRY_POLICY
