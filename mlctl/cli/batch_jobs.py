@@ -10,8 +10,9 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.following import summarize
-from mlctl.cli.job import JobArgument, JobName, choose, end, follow_to_end, show_job
-from mlctl.cli.options import GLOBALS, EndpointName, OptionalFile, Set
+from mlctl.cli.job import end, follow_to_end, show_job
+from mlctl.cli.job_names import JobArgument, JobName, choose
+from mlctl.cli.options import GLOBALS, BatchEndpointName, OptionalFile, Set
 from mlctl.cli.state import State, current
 from mlctl.ops import batch_jobs, job_documents
 from mlctl.ops.batch_jobs import Invocation, Job
@@ -89,6 +90,7 @@ def invoke(
     Example: mlctl batch invoke -n fraud-batch --input november.parquet --rows --mini-batch-size 10000 --stream
     """
     state = current()
+    state.missing_exits_one = True
     job = batch_jobs.invoke(
         state.session,
         Invocation(
@@ -142,12 +144,12 @@ def resume(
     show_started(state, found, streams=stream)
 
 
-def list_jobs(name: EndpointName) -> None:
+def list_jobs(name: BatchEndpointName) -> None:
     """List the jobs of a batch endpoint, the newest first.
 
     Example: mlctl batch list-jobs -n fraud-batch -o table
     """
     state = current()
-    found = batch_jobs.list_all(state.session, endpoint=name)
+    found = batch_jobs.list_of_endpoint(state.session, name)
     rows = [job_documents.reference(state.session, job) for job in found]
     state.emit(rows, lambda: render.show_jobs([job_documents.job_document(state.session, job) for job in found]))

@@ -11,9 +11,11 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.following import ask_to_cancel, follow, summarize
-from mlctl.cli.options import GLOBALS, OptionalName, RequiredFile, Set, Timeout
+from mlctl.cli.job_changes import add_changing
+from mlctl.cli.job_names import JobArgument, JobName, choose
+from mlctl.cli.options import GLOBALS, OptionalName, RequiredFile, Set, Timeout, is_true
 from mlctl.cli.state import current
-from mlctl.errors import InvalidInput, UsageError
+from mlctl.errors import InvalidInput
 from mlctl.ops import batch_jobs, job_documents
 
 if TYPE_CHECKING:
@@ -25,29 +27,7 @@ app = typer.Typer(help="Jobs: batch scoring and commands, as they run.", rich_ma
 MAX_ROWS = 50
 
 
-def complete_jobs(incomplete: str) -> list[str]:
-    """Complete the names of jobs, for the shell."""
-    from mlctl.ops.completion import list_jobs
-
-    return [name for name in list_jobs() if name.startswith(incomplete)]
-
-
-JobName = Annotated[
-    str | None,
-    typer.Option("--name", "-n", help="Name of the job.", show_default=False, autocompletion=complete_jobs),
-]
-JobArgument = Annotated[str | None, typer.Argument(help="Name of the job, too.", show_default=False)]
 Web = Annotated[bool, typer.Option("--web", "-e", help="Accepted as in az: there is no studio page to open.")]
-
-
-def choose(name: str | None, argument: str | None) -> str:
-    """Return the one name that was given, by option or as it is."""
-    if name and argument and name != argument:
-        raise UsageError(f"two jobs are named: {name} and {argument}")
-    chosen = name or argument
-    if not chosen:
-        raise UsageError("the following arguments are required: --name/-n", hint="mlctl job list")
-    return chosen
 
 
 @app.command(epilog=GLOBALS)
@@ -114,7 +94,9 @@ def list_(
         str | None, typer.Option("--parent-job-name", "-p", help="List the steps of this job: there are none apart.")
     ] = None,
     max_results: Annotated[int, typer.Option("--max-results", "-r", help="How many rows at most.", min=1)] = MAX_ROWS,
-    all_results: Annotated[bool, typer.Option("--all-results", help="List all of them.")] = False,
+    all_results: Annotated[
+        str, typer.Option("--all-results", help="List all of them.", metavar="[true|false]")
+    ] = "false",
     archived_only: Annotated[bool, typer.Option("--archived-only", help="List only what is archived.")] = False,
     include_archived: Annotated[bool, typer.Option("--include-archived", help="List what is archived, too.")] = False,
 ) -> None:
@@ -123,11 +105,13 @@ def list_(
     Example: mlctl job list -r 10 -o table
     """
     state = current()
+    if archived_only and include_archived:
+        raise InvalidInput("--archived-only and --include-archived exclude each other")
     found = [job for job in batch_jobs.list_all(state.session) if include_archived or job.row.archived == archived_only]
     if parent_job_name is not None:
         batch_jobs.look(state.session, parent_job_name)
         found = []
-    shown = found if all_results else found[:max_results]
+    shown = found if is_true(all_results) else found[:max_results]
     if len(found) > len(shown):
         state.session.on_notice(f"{len(found) - len(shown)} more are not shown: --all-results, or --max-results N")
     rows = [job_documents.job_document(state.session, job) for job in shown]
@@ -236,3 +220,6 @@ def restore(name: JobName = None, job: JobArgument = None) -> None:
     Example: mlctl job restore -n fraud-batch-7f3a91c2
     """
     batch_jobs.set_archived(current().session, choose(name, job), archived=False)
+
+
+add_changing(app)

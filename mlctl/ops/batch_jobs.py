@@ -18,7 +18,7 @@ from mlctl.entities.stored import read_map
 from mlctl.errors import Conflict, InvalidInput, MlctlError, NotFound
 from mlctl.ops.datastores import find_datastore
 from mlctl.ops.session import Session
-from mlctl.registry import jobs
+from mlctl.registry import batch_endpoints, jobs
 from mlctl.registry.jobs import JobRow
 
 if TYPE_CHECKING:
@@ -383,6 +383,15 @@ def describe_order(order: JobOrder, experiment: str | None) -> dict[str, Any]:
 def look(session: Session, name: str) -> Job:
     """Return a job; NotFound names the newest ones."""
     return _look(session, jobs.get(session.store, name))
+
+
+def list_of_endpoint(session: Session, endpoint: str) -> list[Job]:
+    """Return an endpoint's jobs, the newest first; those of one that was deleted as well. NotFound if it never was."""
+    owner = batch_endpoints.find_endpoint(session.store, endpoint)
+    found = list_all(session, endpoint=owner.name if owner else endpoint)
+    if owner is None and not found:
+        batch_endpoints.get_endpoint(session.store, endpoint)
+    return found
 
 
 def list_all(session: Session, *, endpoint: str | None = None, limit: int | None = None) -> list[Job]:

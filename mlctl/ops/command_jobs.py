@@ -13,7 +13,7 @@ from mlctl.batch.command import CommandOrder, write_command
 from mlctl.batch.launch import find_folder
 from mlctl.entities.command_job import CommandJob
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput
+from mlctl.errors import InvalidInput, Problem
 from mlctl.ops import batch_jobs, environments
 from mlctl.ops.batch_jobs import Job
 from mlctl.ops.data import resolve_input
@@ -24,6 +24,17 @@ from mlctl.runtimes.environments import own_interpreter
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+
+
+def check(file: Path, *, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """Return what is wrong with a job's file; nothing is looked up or started."""
+    from mlctl.ops.loading import load
+
+    try:
+        load(file, lambda _: CommandJob, overrides=overrides)
+    except InvalidInput as error:
+        return error.problems or (Problem(error.message, str(file), hint=error.hint),)
+    return ()
 
 
 def create(session: Session, *, file: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Job:

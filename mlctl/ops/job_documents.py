@@ -41,7 +41,6 @@ def job_document(session: Session, job: Job) -> Document:
     """Return a job as `job show` prints it."""
     row, spec = job.row, job.row.spec
     document: Document = {
-        **{key: spec[key] for key in ("command", "environment", "code", "compute", "description") if key in spec},
         "id": job_id(session, job),
         "name": row.name,
         "display_name": spec.get("display_name") or row.name,
@@ -58,6 +57,7 @@ def job_document(session: Session, job: Job) -> Document:
         "inputs": _inputs(job),
         "outputs": _outputs(job),
         "resourceGroup": session.resource_group,
+        **{key: spec[key] for key in ("command", "environment", "code", "compute", "description") if key in spec},
     }
     if row.kind == "batch":
         document |= {"compute": "local", "jobs": {"batchscoring": {"type": "parallel", "status": job.status}}}

@@ -138,6 +138,11 @@ def set_state(store: Store, name: str, state: str, *, error: str | None = None, 
     return bool(changed)
 
 
+def set_spec(store: Store, name: str, spec: Mapping[str, Any]) -> None:
+    """Replace what is shown of a job; what it does stands in its folder, and stays."""
+    store.execute("UPDATE jobs SET spec = ? WHERE name = ?", (json.dumps(spec), name))
+
+
 def set_archived(store: Store, name: str, *, archived: bool) -> None:
     """Hide a job from lists, or show it again."""
     get(store, name)

@@ -18,6 +18,7 @@ REASONS = (
     "mlctl builds none",
     "data assets are paths of this machine",
     "there are no connections to databases here",
+    "there is no other node to connect to",
 )
 VALUES = {"int": ["1"], "flag": [], "bool3": ["true"]}
 
