@@ -68,6 +68,7 @@ class WorkerPlan:
             "app_root": order.app_root,
             "entry_script": order.entry_script,
             "model_dir": order.model_dir,
+            "no_code": order.no_code,
             "mode": order.input.mode,
             "input_key": order.input.input_key,
             "keeps_rows": order.output.action == "append_row",

@@ -24,6 +24,11 @@ class JobFolder:
         return self.path / "job.json"
 
     @property
+    def mount(self) -> Path:
+        """Links to the code and the model, which the registry keeps for as long as they are here."""
+        return self.path / "mount"
+
+    @property
     def inputs(self) -> Path:
         """The files that are scored, as they were when the job began."""
         return self.path / "inputs.jsonl"

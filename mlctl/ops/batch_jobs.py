@@ -20,6 +20,7 @@ from mlctl.ops.datastores import find_datastore
 from mlctl.ops.session import Session
 from mlctl.registry import batch_endpoints, jobs
 from mlctl.registry.jobs import JobRow
+from mlctl.runtimes.mounts import make_links, plan_mount
 
 if TYPE_CHECKING:
     from mlctl.ops.batch_targets import BatchTarget
@@ -166,16 +167,19 @@ def _make_order(session: Session, invocation: Invocation, target: BatchTarget, s
     kind, paths = _find_input(session, invocation, settings)
     mode = _choose_mode(invocation, target, properties, kind)
     name = invocation.job_name or _make_name(session, target)
-    output = _choose_output(session, invocation, spec, settings, name)
+    output = _choose_output(session, invocation, spec, settings, name, default="csv" if target.no_code else "az")
     compute = read_map(others, "compute")
     resources = read_map(spec, "resources")
     instances = choose("instance_count", invocation.instance_count or compute.get("instance_count"), None)
+    needs_tables = mode != "files" or output.format != "az" or output.with_input or target.no_code is not None
+    mount = plan_mount(find_folder(session.settings.home, name).mount, target.plan)
     return JobOrder(
         name=name,
-        python=str(target.ensure_python(TABLE_NEEDS if _needs_tables(mode, output) else ())),
-        app_root=str(target.app_root),
-        entry_script=target.entry_script,
-        model_dir=str(target.model_dir) if target.model_dir else None,
+        python=str(target.ensure_python(TABLE_NEEDS if needs_tables else ())),
+        app_root=str(mount.app_root),
+        entry_script=target.plan["entry_script"],
+        model_dir=str(mount.model_dir) if mount.model_dir else None,
+        no_code=target.no_code,
         environment_variables=target.environment_variables,
         input=JobInput(
             mode, tuple(paths), str(invocation.input_key or properties.get("mlctl.input_key") or "features")
@@ -240,15 +244,17 @@ def _choose_mode(invocation: Invocation, target: BatchTarget, properties: Mappin
     return "rows" if mode == "rows" else "json" if mode == "json" else "files"
 
 
-def _needs_tables(mode: InputMode, output: JobOutput) -> bool:
-    return mode != "files" or output.format != "az" or output.with_input
-
-
 def _choose_output(
-    session: Session, invocation: Invocation, spec: Mapping[str, Any], settings: Settings, job: str
+    session: Session,
+    invocation: Invocation,
+    spec: Mapping[str, Any],
+    settings: Settings,
+    job: str,
+    *,
+    default: OutputFormat,
 ) -> JobOutput:
     properties = read_map(spec, "properties")
-    format_ = invocation.output_format or str(properties.get("mlctl.output_format") or "az")
+    format_ = invocation.output_format or str(properties.get("mlctl.output_format") or default)
     if format_ not in _SUFFIXES:
         raise InvalidInput(f"the output format {format_} is none of {', '.join(_SUFFIXES)}")
     file_name = settings.others.get("output_file_name") or spec.get("output_file_name") or _DEFAULT_FILE
@@ -340,6 +346,7 @@ def _start(session: Session, order: JobOrder, invocation: Invocation, target: Ba
     session.store.require_room()
     folder = find_folder(session.settings.home, order.name)
     folder.make()
+    make_links(folder.mount, session.settings.artifacts, target.plan)
     write_order(folder.order, order)
     spec = describe_order(order, invocation.experiment_name)
     row = jobs.insert(

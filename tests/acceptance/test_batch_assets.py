@@ -11,6 +11,7 @@ import pytest
 from mlctl.ops.batch_deployments import load
 from mlctl.ops.session import Session
 from mlctl.registry.store import Store
+from mlctl.runtimes.mounts import make_links
 from mlctl.settings import load_settings
 from tests.acceptance.conftest import Machine
 from tests.waiting import wait_until
@@ -288,13 +289,14 @@ def test_load_tells_what_an_invocation_runs(batch: Machine):
         found = load(session, "Fraud-Batch", None)
     finally:
         session.close()
-    assert (found.endpoint, found.name, found.entry_script) == ("fraud-batch", "classic", "score.py")
-    assert found.script.read_text() == NAMES
-    assert found.model_dir is not None
-    assert (found.model_dir / "model.txt").read_text() == "model 1"
+    assert (found.endpoint, found.name, found.plan["entry_script"]) == ("fraud-batch", "classic", "score.py")
+    mount = make_links(batch.work / "mount", batch.home / "artifacts", found.plan)
+    assert (mount.app_root / "score.py").read_text() == NAMES
+    assert mount.model_dir is not None
+    assert (mount.model_dir / "model.txt").read_text() == "model 1"
     assert found.environment_variables == {"SCALE": "2", "DEBUG": "true", "EMPTY": ""}
     assert found.cluster == "tcp://127.0.0.1:8786"
-    assert found.python.exists()
+    assert Path(found.plan["python"]).exists()
 
 
 PREP = """\

@@ -82,7 +82,7 @@ class Worker:
             stage, run_began = "run", clock()
             result = script.run(loaded.argument, mini_batch["index"])
             run_s, stage = clock() - run_began, "result"
-            count = count_results(result)
+            count = count_results(result) if script.counts_results else loaded.items
             reply["items"], reply["succeeded"] = loaded.items, min(count, loaded.items)
             if count != loaded.items:
                 _warn_of_count(mini_batch["index"], count, loaded.items)

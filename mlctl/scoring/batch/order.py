@@ -17,6 +17,7 @@ class WorkerOrder:
 
     mode: what run() is given: paths, a DataFrame, or JSON text as an online script. input_key: the key of the rows in
     that text. keeps_rows: False: results are counted only. format, with_input: how a row of the output looks.
+    no_code: what scores in place of a script.
     parts: the folder for what this worker writes. name: `process001`. logs: the job's folder of user logs.
     """
 
@@ -33,6 +34,7 @@ class WorkerOrder:
     logs: Path
     output_folder: Path
     logging_level: str
+    no_code: str | None = None
 
 
 def read_order(file: Path) -> WorkerOrder:
