@@ -136,6 +136,11 @@ class Child:
         self._is_dismissed = False
 
     @property
+    def job(self) -> str:
+        """The name of the job that the worker is for."""
+        return self._plan.order.name
+
+    @property
     def is_running(self) -> bool:
         """Whether there is a worker that is ready."""
         return self._process is not None

@@ -152,9 +152,8 @@ class Engine:
         if changed:
             shown = ", ".join(changed[:_SHOWN]) + (f" and {len(changed) - _SHOWN:,} more" if changed[_SHOWN:] else "")
             raise Conflict(
-                f"the input has changed since {since}: {shown}; to score it again:"
-                f" mlctl batch resume -n {self._order.name} --changed",
-                hint=f"mlctl batch resume -n {self._order.name} --changed",
+                f"the input has changed since {since}: {shown}",
+                hint=f"to score what has changed: mlctl batch resume -n {self._order.name} --changed",
             )
 
     def _score(self, work: WorkQueue, journal: Journal, log: Reports, feeder: Feeder) -> None:
@@ -177,7 +176,7 @@ class Engine:
             log.add_error(name_process(0), str(error), error.trace)
             raise UserCodeFailed(
                 f"no worker could be started: {error}",
-                hint=f"see {self._folder.user_logs / 'error.txt'}, and stderr beside it",
+                hint=f"see {self._folder.user_logs / 'error.txt'}, and stderr/ beside it",
             ) from error
         except BaseException:
             crew.dismiss()

@@ -236,7 +236,7 @@ class Journal:
         if known != mini_batches:
             raise Conflict(
                 f"input file {file + 1} has {mini_batches:,} mini-batches, it had {known:,} when the job began",
-                hint="mlctl batch resume … --changed scores it again",
+                hint=f"mlctl batch resume -n {self._path.parent.name} --changed scores it again",
             )
         self._append([{"file": file, "count": mini_batches}])
 

@@ -104,7 +104,7 @@ class LeaseRunner:
         if attempts.stage == _LOAD:
             raise InvalidInput(
                 f"cannot read {name_items(attempts.mini_batch, '')[0].render_place()}: {attempts.error}",
-                hint="mend the file, then: mlctl batch resume … --changed",
+                hint=f"mend the file, then: mlctl batch resume -n {self.child.job} --changed",
             )
         return self._bisect(attempts)
 

@@ -189,6 +189,8 @@ def summarize(job: Job) -> Iterator[str]:
     """Yield the lines that tell how a job ended."""
     if job.row.kind == "command":
         yield f"{job.status}" + (f": {job.row.error}" if job.row.error else "")
+        if job.hint:
+            yield f"what to do    {job.hint}"
         return
     progress, unit = job.progress, _unit(job)
     took_s = (job.row.ended_at or time.time()) - (job.row.started_at or job.row.created_at)
@@ -199,8 +201,8 @@ def summarize(job: Job) -> Iterator[str]:
     yield f"{job.status} in {took_s:.1f} s     {counts}"
     if job.row.error:
         yield f"why           {job.row.error}"
-    if job.status == "NotResponding":
-        yield f"go on         mlctl batch resume -n {job.row.name}"
+    if job.hint:
+        yield f"what to do    {job.hint}"
     if progress.get("output"):
         from mlctl.cli.render import show_bytes
 

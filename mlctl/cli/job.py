@@ -162,9 +162,8 @@ def end(job: Job) -> None:
         return
     failed = batch_jobs.count_failed(job)
     if job.status != "Completed":
-        hint = f"mlctl batch resume -n {job.row.name} goes on" if job.row.kind == "batch" else ""
         raise InvalidInput(
-            f"job {job.row.name} is {job.status}" + (f": {job.row.error}" if job.row.error else ""), hint=hint
+            f"job {job.row.name} is {job.status}" + (f": {job.row.error}" if job.row.error else ""), hint=job.hint
         )
     if failed and job.row.spec.get("fail_on_failed_items"):
         raise InvalidInput(

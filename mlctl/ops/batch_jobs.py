@@ -73,6 +73,13 @@ class Job:
     folder: Path
 
     @property
+    def hint(self) -> str:
+        """What to do about how it ended."""
+        if self.row.kind == "batch" and self.status in ("Canceled", jobs.NOT_RESPONDING):
+            return f"go on: mlctl batch resume -n {self.row.name}"
+        return str(self.progress.get("hint") or "") if self.status == "Failed" else ""
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing more will come of it by itself."""
         return self.status in jobs.ENDED or self.status == jobs.NOT_RESPONDING

@@ -182,11 +182,13 @@ def test_a_script_that_is_no_python_is_refused_unless_told_otherwise(batch: Mach
     batch.ok("batch-deployment", "create", "-f", write(batch), "--skip-script-validation")
 
 
-def test_a_deployment_without_a_script_is_refused_with_the_reason(batch: Machine):
+def test_a_deployment_without_a_script_is_refused_when_nothing_serves_its_model(batch: Machine):
     refused = batch.run(
         "batch-deployment", "create", "-f", write(batch, model="azureml:fraud-model:1", code_configuration=None)
     )
-    assert (refused.code, "has no code_configuration" in refused.err) == (1, True)
+    assert (refused.code, "the model holds: model.txt" in refused.err) == (1, True)
+    neither = batch.run("batch-deployment", "create", "-f", write(batch, code_configuration=None))
+    assert (neither.code, "neither code_configuration nor model" in neither.err) == (1, True)
 
 
 def test_a_missing_endpoint_ends_with_three_and_the_next_command(machine: Machine, monkeypatch: pytest.MonkeyPatch):
@@ -258,6 +260,25 @@ def test_jobs_go_on_when_endpoint_and_deployment_are_deleted(batch: Machine):
     (batch.work / "go").touch()
     batch.ok("job", "stream", "-n", job)
     assert scores(batch, job) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_a_finished_job_goes_on_without_its_deployment(batch: Machine):
+    model = {"model": "azureml:fraud-model:1"}
+    batch.ok("batch-deployment", "create", "-f", write(batch, **model), "--set-default")
+    flags = ("--input", "./tx", "--mini-batch-size", "1", "--job-name", "november", "--stream")
+    batch.ok("batch-endpoint", "invoke", "-n", "fraud-batch", *flags)
+    batch.write_script("def run(paths): raise ValueError('the new script')\n")
+    batch.ok("batch-deployment", "update", "-f", write(batch))
+    batch.ok("batch-deployment", "delete", "-n", "classic", *TARGET, "-y")
+    batch.ok("batch-endpoint", "delete", "-n", "fraud-batch", "-y")
+    batch.ok("artifacts", "prune", "--yes", "--older-than", "0")
+    (batch.work / "tx" / "b.csv").write_text("another b")
+    refused = batch.run("batch", "resume", "-n", "november")
+    assert (refused.code, "mlctl batch resume -n november --changed" in refused.err) == (1, True)
+    batch.ok("batch", "resume", "-n", "november", "--changed", "--stream")
+    assert scores(batch, "november") == [f"{name}.csv model 1 " for name in "abc"]
+    kept = {use["name"] for use in batch.ok("artifacts", "list").json if "job november" in use["used_by"]}
+    assert kept == {"src", "model.txt"}
 
 
 def test_deleting_the_default_deployment_leaves_none(batch: Machine):

@@ -172,7 +172,10 @@ def _tabulate(result: Any) -> Any:
         return result
     if isinstance(result, pandas.Series):
         return result.to_frame(_PREDICTION)
-    array = numpy.asarray(result)
+    try:
+        array = numpy.asarray(result)
+    except ValueError:  # lists of unequal length
+        return pandas.DataFrame({_PREDICTION: list(result)})
     if array.ndim == 1:
         return pandas.DataFrame({_PREDICTION: array})
     if array.ndim == 2:

@@ -21,6 +21,7 @@ class FakeChild:
     """Fails as it is told: judge gets the rows of a call and its number, "lost" ends the worker."""
 
     number = 1
+    job = "fraud-batch-1"
 
     def __init__(self, judge: Judge, starts: Sequence[bool] = ()) -> None:
         self._judge = judge
