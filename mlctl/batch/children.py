@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from mlctl.batch.folder import NODE, JobFolder
 from mlctl.batch.inputs import MiniBatch
 from mlctl.batch.order import JobOrder
+from mlctl.batch.stamps import stamp
 from mlctl.runtimes.environments import find_environment, start_words
 from mlctl.runtimes.process import PASSED_ON
 
@@ -35,11 +37,12 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 
 class WorkerLost(Exception):
-    """The process ended, or was killed because it took too long. status: Azure's word for it."""
+    """The process ended, or was killed because it took too long. status: Azure's word for it. took_s: the call."""
 
-    def __init__(self, message: str, *, status: str) -> None:
+    def __init__(self, message: str, *, status: str, took_s: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.took_s = took_s
 
 
 class Dismissed(Exception):
@@ -77,6 +80,7 @@ class WorkerPlan:
             "parts": str(folder.parts),
             "name": name_process(number),
             "logs": str(folder.user_logs),
+            "life_log": str(folder.find_life(name_process(number), of_itself=True)),
             "output_folder": order.output.folder,
             "logging_level": order.logging_level,
         }
@@ -131,6 +135,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._buffer = b""
+        self._since = time.monotonic()
         # Guards the process: a job that stops ends workers that other threads wait for.
         self._lock = threading.Lock()
         self._is_dismissed = False
@@ -158,6 +163,7 @@ class Child:
         finally:
             theirs.close()
         limit_s = 3 * self._plan.order.timeout_s + _START_OVERHEAD_S
+        self._note(f"started as process {self.pid}")
         try:
             message = self._read(time.monotonic() + limit_s, f"init() took longer than {limit_s:g} s")
         except WorkerLost as lost:
@@ -165,7 +171,9 @@ class Child:
         if "failed" in message:
             self.kill()
             what = "init()" if message["failed"] == "init" else f"importing {self._plan.order.entry_script}"
+            self._note(f"{what} failed: {message['message']}")
             raise StartFailed(f"{what} failed: {message['message']}", message["trace"])
+        self._note("init() is done, ready for mini-batches")
 
     def _adopt(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
         with self._lock:
@@ -205,6 +213,7 @@ class Child:
         Each has `timeout_s` from the reply before it; reading a block of rows is not counted.
         """
         order, began = self._plan.order, time.monotonic()
+        self._since = began
         self._send({"do": "run", "lease": lease})
         for number, mini_batch in enumerate(lease):
             self.mini_batch = mini_batch["index"]
@@ -215,9 +224,12 @@ class Child:
             late = f"run() took longer than {order.timeout_s:g} s"
             reply = self._read(time.monotonic() + order.timeout_s, late)
             while "loading" in reply:
-                limit_s = OVERHEAD_S if reply["loading"] else order.timeout_s
-                text = f"reading the rows took longer than {limit_s:g} s" if reply["loading"] else late
-                reply = self._read(time.monotonic() + limit_s, text)
+                if reply["loading"]:
+                    text = f"reading the rows took longer than {OVERHEAD_S:g} s"
+                    reply = self._read(time.monotonic() + OVERHEAD_S, text, "LOAD_TIMEOUT")
+                else:
+                    reply = self._read(time.monotonic() + order.timeout_s, late)
+            self._since = time.monotonic()
             yield reply
         self.mini_batch = None
 
@@ -235,14 +247,15 @@ class Child:
             raise self._lose()
         return found
 
-    def _read(self, deadline: float, late: str) -> dict[str, Any]:
+    def _read(self, deadline: float, late: str, status: str = "RUN_TIMEOUT") -> dict[str, Any]:
         """Return the next line; WorkerLost when the worker ends, or has not written it by the deadline."""
         connection = self._connection()
         while (end := self._buffer.find(b"\n")) < 0:
             left = deadline - time.monotonic()
             if left <= 0:
+                self._note(f"{late}: killed")
                 self.kill()
-                raise WorkerLost(late, status="RUN_TIMEOUT")
+                raise WorkerLost(late, status=status, took_s=time.monotonic() - self._since)
             try:
                 connection.settimeout(left)
                 data = connection.recv(1 << 16)
@@ -267,7 +280,17 @@ class Child:
         except subprocess.TimeoutExpired:
             process.kill()
         self.kill()
-        return WorkerLost(f"the worker {_describe_exit(process.returncode)}", status="RUN_EXCEPTION")
+        ending = _describe_exit(process.returncode)
+        self._note(f"{process.pid} {ending}")
+        return WorkerLost(f"the worker {ending}", status="RUN_EXCEPTION", took_s=time.monotonic() - self._since)
+
+    def _note(self, text: str) -> None:
+        """Write down what happened to the worker."""
+        file = self._plan.folder.find_life(name_process(self.number))
+        with suppress(OSError):  # a log that cannot be written changes no result
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as opened:
+                opened.write(f"{stamp()} {text}\n")
 
     def kill(self) -> None:
         """End the worker and all that it started, at once."""
@@ -299,7 +322,10 @@ class Child:
         try:
             self._send({"do": "stop"})
             process.wait(timeout=_STOP_WITHIN_S)
-        except (WorkerLost, Dismissed, subprocess.TimeoutExpired):
+            self._note(f"stopped, {_describe_exit(process.returncode)}")
+        except subprocess.TimeoutExpired:
+            self._note(f"shutdown() took longer than {_STOP_WITHIN_S} s: killed")
+        except (WorkerLost, Dismissed):
             pass
         self.kill()
 

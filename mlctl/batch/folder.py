@@ -83,6 +83,10 @@ class JobFolder:
         """What the coordinator has to say."""
         return self.logs / "sys"
 
+    def find_life(self, process: str, *, of_itself: bool = False) -> Path:
+        """Return the log of a worker's life: what happened to it, or (of_itself) what it noted."""
+        return self.system_logs / "node" / NODE / f"{process}{'' if of_itself else '_main'}.txt"
+
     def make(self) -> None:
         """Make the folders."""
         for path in (self.parts, self.blocks, self.user_logs, self.system_logs / "job_report"):

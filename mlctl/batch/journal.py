@@ -33,7 +33,8 @@ class Piece(NamedTuple):
 class BadItem(NamedTuple):
     """An item that could not be scored. item: a path, or a file and a row (from 0).
 
-    rows: so many from that one on failed together: when all fail, that is told in few words.
+    rows: so many from that one on failed together: when all fail, that is told in few words. Without a row: so many of
+    the items that `item` names, a range, got no result.
     """
 
     item: str

@@ -122,7 +122,7 @@ def show_started(state: State, job: Job, *, streams: bool) -> None:
     if streams:
         job = follow_to_end(state, job.row.name, sys.stderr)
         if not state.is_for_people and not state.only_errors:
-            sys.stderr.write("".join(f"{line}\n" for line in summarize(job)))
+            sys.stderr.write("".join(f"{line}\n" for line in summarize(job, tells_why=False)))
     reference = job_documents.reference(state.session, job)
     state.emit(reference, lambda: render.say(*summarize(job)) if job.has_ended else show_job(job))
     if streams:

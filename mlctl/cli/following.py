@@ -74,11 +74,19 @@ def _tell(session: Session, name: str, say: Say) -> Job:
         if job.status != told:
             told = job.status
             say(f"{name}: {told}")
-        if job.progress.get("items_done") and time.monotonic() - told_at > _SAY_EVERY_S and not job.has_ended:
+        if time.monotonic() - told_at > _SAY_EVERY_S and not job.has_ended:
             told_at = time.monotonic()
-            say(f"{name}: {describe_progress(job, pace)}")
+            say(f"{name}: {describe_progress(job, pace)}{_tell_workers(job)}")
 
     return _watch(session, name, show)
+
+
+def _tell_workers(job: Job) -> str:
+    """Say what the workers do while nothing is done yet."""
+    workers: list[Mapping[str, Any]] = job.progress.get("workers") or []
+    if job.progress.get("items_done") or not workers:
+        return ""
+    return "; " + ", ".join(_worker(worker) for worker in workers[:_SHOWN_WORKERS])
 
 
 def _unit(job: Job) -> str:
@@ -185,8 +193,8 @@ def _read_from(path: Path, position: int) -> tuple[str, int]:
     return whole.decode(errors="replace"), position + len(whole)
 
 
-def summarize(job: Job) -> Iterator[str]:
-    """Yield the lines that tell how a job ended."""
+def summarize(job: Job, *, tells_why: bool = True) -> Iterator[str]:
+    """Yield the lines that tell how a job ended. tells_why: and why it failed, which an error may say as well."""
     if job.row.kind == "command":
         yield f"{job.status}" + (f": {job.row.error}" if job.row.error else "")
         if job.hint:
@@ -199,9 +207,9 @@ def summarize(job: Job) -> Iterator[str]:
         f"{int(progress.get('items_failed') or 0):,} failed"
     )
     yield f"{job.status} in {took_s:.1f} s     {counts}"
-    if job.row.error:
+    if job.row.error and tells_why:
         yield f"why           {job.row.error}"
-    if job.hint:
+    if job.hint and tells_why:
         yield f"what to do    {job.hint}"
     if progress.get("output"):
         from mlctl.cli.render import show_bytes

@@ -73,8 +73,21 @@ def _context(job: Job) -> Document:
     return creation_context(row.created_at, row.created_by, changed_at, row.created_by)
 
 
+def _metrics(job: Job) -> dict[str, str]:
+    """Return a job's counts under Azure's names. Source: batch contract 7."""
+    found: dict[str, str] = {}
+    for word, name in (("MiniBatches", "mini_batches"), ("Items", "items")):
+        total, done, failed = (job.progress.get(f"{name}_{part}") for part in ("total", "done", "failed"))
+        if done is not None:
+            found |= {f"Finished {word}": str(done), f"Failed {word}": str(failed)}
+        if total is not None and done is not None:
+            found |= {f"Total {word}": str(total), f"Remaining {word}": str(total - done)}
+    return found
+
+
 def _properties(job: Job) -> dict[str, str]:
-    found = {f"mlctl.{name}": str(job.progress[name]) for name in _COUNTS if job.progress.get(name) is not None}
+    found = _metrics(job)
+    found |= {f"mlctl.{name}": str(job.progress[name]) for name in _COUNTS if job.progress.get(name) is not None}
     if job.row.endpoint:
         found |= {"azureml.batchEndpoint": job.row.endpoint, "azureml.deploymentname": str(job.row.deployment)}
     if job.row.started_at is not None:
