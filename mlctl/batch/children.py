@@ -130,6 +130,7 @@ class Child:
         self.number = number
         self.mini_batch: int | None = None
         self.pid: int | None = None
+        self.is_ready = False
         self._plan = plan
         self._starter = starter
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,6 +174,7 @@ class Child:
             what = "init()" if message["failed"] == "init" else f"importing {self._plan.order.entry_script}"
             self._note(f"{what} failed: {message['message']}")
             raise StartFailed(f"{what} failed: {message['message']}", message["trace"])
+        self.is_ready = True
         self._note("init() is done, ready for mini-batches")
 
     def _adopt(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
@@ -298,6 +300,7 @@ class Child:
             process, self._process = self._process, None
             connection, self._socket = self._socket, None
             self.mini_batch = self.pid = None
+            self.is_ready = False
         if process is not None:
             for end in (lambda: os.killpg(process.pid, signal.SIGKILL), process.kill):
                 try:

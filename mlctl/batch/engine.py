@@ -339,7 +339,12 @@ class Engine:
                     "started_at": self._started_at,
                     "updated_at": time.time(),
                     "workers": [
-                        {"number": worker.number, "pid": worker.pid, "mini_batch": worker.mini_batch}
+                        {
+                            "number": worker.number,
+                            "pid": worker.pid,
+                            "ready": worker.is_ready,
+                            "mini_batch": worker.mini_batch,
+                        }
                         for worker in (self._crew.workers if self._crew is not None else ())
                     ],
                     "error": error,

@@ -64,6 +64,11 @@ class JobFolder:
         return self.path / "failed_items.jsonl"
 
     @property
+    def starting(self) -> Path:
+        """Touched when a coordinator is about to be started."""
+        return self.path / "starting"
+
+    @property
     def lock(self) -> Path:
         """Locked by the coordinator."""
         return self.path / "lock"

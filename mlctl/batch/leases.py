@@ -53,6 +53,11 @@ class LeaseRunner:
         return self.child.pid
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its init() is done."""
+        return self.child.is_ready
+
+    @property
     def mini_batch(self) -> int | None:
         """The number of the one that runs."""
         return self.child.mini_batch

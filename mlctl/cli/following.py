@@ -163,7 +163,7 @@ def _bar(share: float) -> str:
 def _worker(worker: Mapping[str, Any]) -> str:
     mini_batch = worker.get("mini_batch")
     state = (
-        "in init()" if worker.get("pid") is None else "waiting" if mini_batch is None else f"mini-batch {mini_batch:,}"
+        "in init()" if not worker.get("ready") else "waiting" if mini_batch is None else f"mini-batch {mini_batch:,}"
     )
     return f"worker {worker['number']} {'●' if mini_batch is not None else '○'} {state}"
 

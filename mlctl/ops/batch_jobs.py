@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.batch.folder import JobFolder
-from mlctl.batch.launch import find_folder, is_coordinated, start_coordinator, stop_coordinator
-from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput, OutputFormat, write_order
+from mlctl.batch.launch import START_WITHIN_S, find_folder, is_coordinated, start_coordinator, stop_coordinator
+from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput, OutputFormat, read_order, write_order
 from mlctl.entities.stored import read_map
-from mlctl.errors import Conflict, InvalidInput, MlctlError, NotFound
+from mlctl.errors import BackendUnavailable, Conflict, InvalidInput, MlctlError, NotFound
 from mlctl.ops.datastores import find_datastore
 from mlctl.ops.session import Session
 from mlctl.registry import batch_endpoints, jobs
@@ -94,8 +94,8 @@ def invoke(session: Session, invocation: Invocation) -> Job:
     target = find_target(session, invocation)
     settings = _read_settings(invocation)
     order = _make_order(session, invocation, target, settings)
-    if invocation.job_name is not None and jobs.find(session.store, order.name) is not None:
-        return _find_same(session, order)
+    if invocation.job_name is None or jobs.find(session.store, order.name) is None:
+        _check_output(session, order)
     return _start(session, order, invocation, target)
 
 
@@ -107,21 +107,30 @@ def _find_repeated(session: Session, invocation: Invocation) -> Job | None:
     return None if row is None else _look(session, row)
 
 
-def _find_same(session: Session, order: JobOrder) -> Job:
-    """Return the job of that name, if it was asked for alike: a script that runs twice finds its first job."""
-    from mlctl.batch.order import read_order
+def _find_same(session: Session, order: JobOrder, target: BatchTarget) -> Job:
+    """Return the job of that name, if it was asked for alike: a script that runs twice finds its first job.
 
-    row = jobs.get(session.store, order.name)
-    try:
-        known = read_order(find_folder(session.settings.home, order.name).order)
-    except OSError:
-        known = None
+    One whose maker was killed before it could be started is started now.
+    """
+    folder = find_folder(session.settings.home, order.name)
+    known = None
+    while (job := look(session, order.name)).row.kind == "batch" and (known := _read_order(folder)) is None:
+        if job.has_ended:
+            return _place(session, job.row, order, target)
+        time.sleep(_POLL_S)  # another command is about to write it
     if known != order:
         raise Conflict(
             f"there is a job {order.name} already, and it does something else",
             hint=f"choose another --job-name, or see: mlctl job show -n {order.name}",
         )
-    return _look(session, row)
+    return look(session, order.name)
+
+
+def _read_order(folder: JobFolder) -> JobOrder | None:
+    try:
+        return read_order(folder.order)
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -280,7 +289,6 @@ def _choose_output(
         header=_choose_flag(invocation.output_header, properties.get("mlctl.output_header")),
         with_input=_choose_flag(invocation.output_with_input, properties.get("mlctl.output_with_input")),
     )
-    _check_output(session, output, is_chosen=output_path is not None)
     return output
 
 
@@ -308,15 +316,15 @@ def _find_output_folder(session: Session, text: str | None, job: str) -> Path:
     return Path(text.removeprefix("file://")).expanduser().absolute()
 
 
-def _check_output(session: Session, output: JobOutput, *, is_chosen: bool) -> None:
+def _check_output(session: Session, order: JobOrder) -> None:
     """Refuse an output that cannot be written, or that another job is about to write."""
     from mlctl.batch.assemble import refuse_existing
-    from mlctl.batch.order import read_order
 
+    output = order.output
     refuse_existing(output)
-    if not is_chosen:
-        return
     folder = Path(output.folder)
+    if folder.is_relative_to(find_folder(session.settings.home, order.name).path):
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".mlctl-{secrets.token_hex(4)}"
@@ -351,26 +359,43 @@ def _start(session: Session, order: JobOrder, invocation: Invocation, target: Ba
             f'--job-name: "{order.name}" is no name: up to 255 letters, digits, _ and -, the first no sign'
         )
     session.store.require_room()
+    # Written down first: of two commands that make the same job, one may touch its folder.
+    try:
+        row = jobs.insert(
+            session.store,
+            name=order.name,
+            kind="batch",
+            workspace=session.workspace,
+            endpoint=target.endpoint,
+            deployment=target.deployment,
+            request_id=invocation.request_id,
+            spec=describe_order(order, invocation.experiment_name),
+        )
+    except Conflict:
+        if (known := _find_repeated(session, invocation)) is not None:
+            return known
+        return _find_same(session, order, target)
+    return _place(session, row, order, target)
+
+
+def _place(session: Session, row: JobRow, order: JobOrder, target: BatchTarget) -> Job:
+    """Write what a job shall do, and start it."""
     folder = find_folder(session.settings.home, order.name)
-    folder.make()
-    make_links(folder.mount, session.settings.artifacts, target.plan)
-    write_order(folder.order, order)
-    spec = describe_order(order, invocation.experiment_name)
-    row = jobs.insert(
-        session.store,
-        name=order.name,
-        kind="batch",
-        workspace=session.workspace,
-        endpoint=target.endpoint,
-        deployment=target.deployment,
-        request_id=invocation.request_id,
-        spec=spec,
-    )
+    try:
+        folder.make()
+        make_links(folder.mount, session.settings.artifacts, target.plan)
+        write_order(folder.order, order)
+    except OSError as error:
+        message = f"cannot write {folder.path}: {error.strerror}"
+        jobs.set_state(session.store, row.name, "Failed", error=message)
+        raise BackendUnavailable(message, hint=f"df -h {session.settings.home}") from error
     return start(session, row)
 
 
 def start(session: Session, row: JobRow) -> Job:
     """Start the coordinator of a job that has none."""
+    with contextlib.suppress(OSError):
+        find_folder(session.settings.home, row.name).starting.touch()
     try:
         start_coordinator(session.settings.home, row.name, session.environ)
     except MlctlError as error:
@@ -423,8 +448,18 @@ def _look(session: Session, row: JobRow) -> Job:
     if not row.has_ended and not is_coordinated(folder):
         # Its last words may have been written meanwhile.
         row = jobs.get(session.store, row.name)
-        status = row.state if row.has_ended else jobs.NOT_RESPONDING
+        status = row.state if row.has_ended or _is_starting(row, folder) else jobs.NOT_RESPONDING
     return Job(row, status, folder.read_progress(), folder.path)
+
+
+def _is_starting(row: JobRow, folder: JobFolder) -> bool:
+    """Say whether the coordinator of a job may be about to take it over."""
+    if row.state != "NotStarted":
+        return False
+    since = row.created_at
+    with contextlib.suppress(OSError):
+        since = max(since, folder.starting.stat().st_mtime)
+    return time.time() - since < START_WITHIN_S
 
 
 def cancel(session: Session, name: str) -> Job:

@@ -55,10 +55,12 @@ def insert(
     deployment: str | None = None,
     request_id: str | None = None,
 ) -> JobRow:
-    """Write down a new job; Conflict when its name is taken."""
+    """Write down a new job; Conflict when its name is taken, or its request has made one."""
     with store.transaction():
         if find(store, name) is not None:
             raise Conflict(f"there is a job {name} already", hint=f"mlctl job show -n {name}")
+        if request_id is not None and (made := find_request(store, request_id)) is not None:
+            raise Conflict(f"that request has made job {made.name} already", hint=f"mlctl job show -n {made.name}")
         store.execute(
             "INSERT INTO jobs (name, kind, workspace, endpoint, deployment, request_id, spec, state, created_at,"
             " created_by) VALUES (?, ?, ?, ?, ?, ?, ?, 'NotStarted', ?, ?)",
