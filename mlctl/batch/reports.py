@@ -74,6 +74,8 @@ class Reports:
                 row = (index, count, name, start, total, succeeded, failed, total_s, total_s, run_s, status, category)
                 self._report.writerow((*row, message[:1000], detail))
                 self._tallies.of(name).merge(tally_try((total, succeeded, failed), (total_s, run_s), status))
+                if not message and failed:
+                    message = f"run() returned {succeeded:,} results for {total:,} items"
                 if message:
                     self.add_error(name, f"mini-batch {index}, try {count}: {message}", trace)
 

@@ -124,7 +124,7 @@ def show_started(state: State, job: Job, *, streams: bool) -> None:
         if not state.is_for_people and not state.only_errors:
             sys.stderr.write("".join(f"{line}\n" for line in summarize(job, tells_why=False)))
     reference = job_documents.reference(state.session, job)
-    state.emit(reference, lambda: render.say(*summarize(job)) if job.has_ended else show_job(job))
+    state.emit(reference, lambda: render.say(*summarize(job, tells_why=False)) if streams else show_job(job))
     if streams:
         end(job)
 

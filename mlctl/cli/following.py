@@ -76,12 +76,12 @@ def _tell(session: Session, name: str, say: Say) -> Job:
             say(f"{name}: {told}")
         if time.monotonic() - told_at > _SAY_EVERY_S and not job.has_ended:
             told_at = time.monotonic()
-            say(f"{name}: {describe_progress(job, pace)}{_tell_workers(job)}")
+            say(f"{name}: {describe_progress(job, pace)}{tell_workers(job)}")
 
     return _watch(session, name, show)
 
 
-def _tell_workers(job: Job) -> str:
+def tell_workers(job: Job) -> str:
     """Say what the workers do while nothing is done yet."""
     workers: list[Mapping[str, Any]] = job.progress.get("workers") or []
     if job.progress.get("items_done") or not workers:
@@ -128,22 +128,25 @@ def _draw(session: Session, name: str) -> Job:
     from rich.live import Live
 
     with Live(console=Console(stderr=True, highlight=False), transient=True, refresh_per_second=8) as live:
-        return _watch(session, name, lambda job, pace: live.update("\n".join(_picture(job, pace))))
+        return _watch(session, name, lambda job, pace: live.update("\n".join(draw_picture(job, pace))))
 
 
-def _picture(job: Job, pace: Pace) -> Iterator[str]:
+def draw_picture(job: Job, pace: Pace) -> Iterator[str]:
+    """Yield the lines of the moving picture."""
     progress, unit = job.progress, _unit(job)
     total = progress.get("items_total")
     workers: list[Mapping[str, Any]] = progress.get("workers") or []
     count = f"{int(total):,} {unit} · {int(progress['mini_batches_total']):,} mini-batches · " if total else ""
-    yield f"job {job.row.name}   {count}{len(workers) or job.row.spec['instance_count']} workers"
+    many = len(workers) or int(job.row.spec["instance_count"])
+    yield f"job {job.row.name}   {count}{many} worker{'s' if many > 1 else ''}"
     done = int(progress.get("items_done") or 0)
     words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing"}
     word = words.get(job.status, job.status)
     share = f"{_bar(done / total)} {100 * done / total:3.0f} %   " if total else ""
     rate = f"   {show_rate(pace.per_second, unit)}" if pace.per_second else ""
-    left = f"   {show_duration((total - done) / pace.per_second)} left" if total and pace.per_second else ""
-    yield f"{word:<8}{share}{done:,} {unit}{rate}{left}"
+    waiting = int(total) - done if total and pace.per_second else 0
+    left = f"   {show_duration(waiting / pace.per_second)} left" if waiting else ""
+    yield f"{word:<10}{share}{done:,} {unit}{rate}{left}"
     parts = [
         f"retried {int(progress.get('retries') or 0):,}",
         f"failed {unit} {int(progress.get('items_failed') or 0):,}",
@@ -152,7 +155,7 @@ def _picture(job: Job, pace: Pace) -> Iterator[str]:
     parts += [_worker(worker) for worker in workers[:_SHOWN_WORKERS]]
     if len(workers) > _SHOWN_WORKERS:
         parts.append(f"and {len(workers) - _SHOWN_WORKERS} more")
-    yield f"        {'   '.join(parts)}"
+    yield f"          {'   '.join(parts)}"
 
 
 def _bar(share: float) -> str:

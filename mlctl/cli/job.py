@@ -131,7 +131,7 @@ def stream(name: JobName = None, job: JobArgument = None) -> None:
         sys.stdout.write(f"RunId: {found.row.name}\nWeb View: file://{found.folder}\n\n")
     ended = follow_to_end(state, found.row.name, sys.stdout)
     if is_for_people:
-        render.say(*summarize(ended))
+        render.say(*summarize(ended, tells_why=False))
     else:
         sys.stdout.write(f"\nExecution Summary\n=================\nRunId: {ended.row.name}\n")
         sys.stdout.write(f"Web View: file://{ended.folder}\n" + "".join(f"{line}\n" for line in summarize(ended)))

@@ -373,6 +373,7 @@ def test_results_that_are_missing_are_told_with_the_mini_batch(desk: Desk, mode:
     assert failed["item"].endswith(suffix.format(given))
     assert (failed["count"], failed["mini_batch"]) == (2, 0)
     assert "run() returned 2 results for 4 items" in failed["error"]
+    assert "mini-batch 0, try 1: run() returned 2 results for 4 items" in ended.errors()
 
 
 def test_the_output_folder_is_there_when_the_script_begins(desk: Desk) -> None:
