@@ -14,6 +14,7 @@ from mlctl.cli.job import end, follow_to_end, show_job
 from mlctl.cli.job_names import JobArgument, JobName, choose
 from mlctl.cli.options import GLOBALS, BatchEndpointName, OptionalFile, Set
 from mlctl.cli.state import State, current
+from mlctl.errors import InvalidInput
 from mlctl.ops import batch_jobs, job_documents
 from mlctl.ops.batch_jobs import Invocation, Job
 
@@ -41,9 +42,15 @@ def invoke(
     ] = None,
     input_type: Annotated[str | None, typer.Option("--input-type", help="uri_folder or uri_file.")] = None,
     inputs: Annotated[
-        str | None, typer.Option("--inputs", help="Accepted as in az: use --set inputs.NAME.path=…")
+        str | None,
+        typer.Option(
+            "--inputs", help="Refused: no form of it works in a shell, in az neither: --set inputs.NAME.path=…"
+        ),
     ] = None,
-    outputs: Annotated[str | None, typer.Option("--outputs", help="Accepted as in az: use --output-path.")] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option("--outputs", help="Refused: no form of it works in a shell, in az neither: --output-path FOLDER"),
+    ] = None,
     file: OptionalFile = None,
     rows: Annotated[
         bool,
@@ -91,6 +98,12 @@ def invoke(
     """
     state = current()
     state.missing_exits_one = True
+    for flag, value, other in (
+        ("--inputs", inputs, "--set inputs.data.path=PATH"),
+        ("--outputs", outputs, "--output-path FOLDER"),
+    ):
+        if value is not None:
+            raise InvalidInput(f"{flag}: no form of it works in a shell, in az neither", hint=other)
     job = batch_jobs.invoke(
         state.session,
         Invocation(

@@ -262,6 +262,26 @@ def test_jobs_go_on_when_endpoint_and_deployment_are_deleted(batch: Machine):
     assert scores(batch, job) == ["a.csv", "b.csv", "c.csv"]
 
 
+def test_an_invocations_file_names_deployment_input_and_output(batch: Machine):
+    batch.ok("batch-deployment", "create", "-f", write(batch), "--set-default")
+    batch.ok("batch-deployment", "create", "-f", write(batch, "other", environment_variables={"SCALE": "7"}))
+    file = batch.work / "inputs.yml"
+    file.write_text(
+        "deployment: other\ninputs:\n  tx: {type: uri_folder, path: ./tx}\noutputs:\n  score: {path: ./scores}\n"
+    )
+    invoke = ("batch-endpoint", "invoke", "-n", "fraud-batch", "-f", "inputs.yml", "--stream")
+    batch.ok(*invoke, "--input", "./nowhere")
+    assert (batch.work / "scores" / "predictions.csv").read_text().startswith("a.csv no model 7\n")
+    job = batch.ok(*invoke, "-d", "classic", "--output-path", "x", "--set", "outputs.score.path=./scores2").json["name"]
+    assert (batch.work / "scores2" / "predictions.csv").read_text().startswith("a.csv no model \n")
+    assert batch.ok("job", "show", job).json["properties"]["azureml.deploymentname"] == "classic"
+    file.write_text("deployment: other\ninput: {}\n")
+    refused = batch.run(*invoke)
+    assert (refused.code, "inputs.yml:2:1" in refused.err, "input: unknown field" in refused.err) == (1, True, True)
+    for flag in ("--inputs", "--outputs"):
+        assert "no form of it works in a shell" in batch.run(*invoke, flag, "{}").err
+
+
 def test_a_finished_job_goes_on_without_its_deployment(batch: Machine):
     model = {"model": "azureml:fraud-model:1"}
     batch.ok("batch-deployment", "create", "-f", write(batch, **model), "--set-default")

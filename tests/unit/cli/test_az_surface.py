@@ -19,6 +19,7 @@ REASONS = (
     "data assets are paths of this machine",
     "there are no connections to databases here",
     "there is no other node to connect to",
+    "no form of it works in a shell",
 )
 VALUES = {"int": ["1"], "flag": [], "bool3": ["true"]}
 
