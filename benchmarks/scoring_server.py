@@ -22,6 +22,7 @@ from benchmarks.servers import (
     MLSERVER,
     Server,
     serve_azmlinfsrv,
+    serve_bare,
     serve_bentoml,
     serve_litserve,
     serve_mlctl,
@@ -196,7 +197,7 @@ def _measure_noop(bench: Bench, work: Work) -> list[Target]:
 
 def _measure_fraud(bench: Bench, work: Work) -> list[Target]:
     case = "fraud, 16"
-    servers: dict[str, Serve] = {"mlctl": serve_mlctl, "azmlinfsrv": serve_azmlinfsrv}
+    servers: dict[str, Serve] = {"mlctl": serve_mlctl, "bare server": serve_bare, "azmlinfsrv": serve_azmlinfsrv}
     measured = bench.run(case, work, servers, connections=16, has_loop=True)
     targets = [measured.compare("mlctl", "azmlinfsrv", 3), measured.compare("mlctl", "bare loop", 0.75)]
     # One at a time: some of them are busy even when nobody asks.
@@ -244,7 +245,7 @@ def _measure_wide(bench: Bench, work: Work) -> list[Target]:
 def _measure_latency(bench: Bench, work: Work) -> list[Target]:
     """Measure one connection and the bare loop in alternating blocks, with and without micro-batching."""
     effort, request = bench.effort, render_request("/score", work.body)
-    took_ms: dict[str, list[float]] = {"mlctl": [], "mlctl, micro-batching": []}
+    took_ms: dict[str, list[float]] = {"mlctl": [], "mlctl, micro-batching": [], "bare server": []}
     loops: list[Loop] = []
     with ExitStack() as stack:
         connections = {
@@ -255,6 +256,7 @@ def _measure_latency(bench: Bench, work: Work) -> list[Target]:
                     "mlctl, micro-batching",
                     stack.enter_context(serve_mlctl(work, bench.folder, *JOINING, name="joined")),
                 ),
+                ("bare server", stack.enter_context(serve_bare(work, bench.folder))),
             )
         }
         for connection in connections.values():
@@ -270,7 +272,7 @@ def _measure_latency(bench: Bench, work: Work) -> list[Target]:
     print(
         render_table(("fraud, 1 connection", "p50 ms", "over run() ms"), [*rows, ["bare loop", f"{bare_ms:.3f}", ""]])
     )
-    plain, joined = medians.values()
+    plain, joined, _ = medians.values()
     return [
         Target("fraud, 1: p50 over bare run()", plain - bare_ms, "at most", _ADDED_LIMIT_MS, "ms"),
         Target("fraud, 1: micro-batching adds", joined - plain, "at most", _NOTHING_MS, "ms"),

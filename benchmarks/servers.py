@@ -109,6 +109,20 @@ def serve_mlctl(work: Work, folder: Path, *options: str, name: str = "mlctl") ->
 
 
 @contextmanager
+def serve_bare(work: Work, folder: Path) -> Generator[Server]:
+    """Serve with next to no server."""
+    port = find_free_port()
+    process = spawn(
+        [sys.executable, "-m", "benchmarks.bare_server", str(work.script), str(port)],
+        env={**make_environ(work.model_dir), "PYTHONPATH": str(Path(__file__).parents[1])},
+        cwd=folder,
+        log_file=folder / "bare server.log",
+    )
+    with _ready(Server("bare server", process, port), work, folder) as server:
+        yield server
+
+
+@contextmanager
 def serve_azmlinfsrv(work: Work, folder: Path) -> Generator[Server]:
     """Serve with the server of Azure's inference images."""
     with run_azmlinfsrv(work.script, work.model_dir, folder) as server:

@@ -15,7 +15,7 @@ SOURCE = ROOT / "docs" / "reference" / "az-ml-surface.json"
 TARGET = ROOT / "mlctl" / "cli" / "surface.json"
 GROUPS = (
     *("online-endpoint", "online-deployment", "model", "environment", "workspace"),
-    *("batch-endpoint", "batch-deployment", "data", "compute", "job"),
+    *("batch-endpoint", "batch-deployment", "data", "component", "compute", "job"),
 )
 
 

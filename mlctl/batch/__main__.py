@@ -20,6 +20,8 @@ from mlctl.batch.engine import Engine, Stopped
 from mlctl.batch.folder import JobFolder
 from mlctl.batch.launch import find_folder, write_owner
 from mlctl.batch.order import read_order
+from mlctl.batch.pipeline import Pipeline, read_pipeline
+from mlctl.batch.steps import StepBook
 from mlctl.errors import MlctlError
 from mlctl.logs import set_up_daemon_logging
 from mlctl.registry import jobs
@@ -45,6 +47,8 @@ class Coordinator:
         try:
             if kind == "command":
                 run_command(self._folder, self._set_state)
+            elif kind == "pipeline":
+                self._run_steps()
             else:
                 self._score()
         except Stopped:
@@ -63,6 +67,10 @@ class Coordinator:
         else:
             self._set_state("Completed")
         return 0
+
+    def _run_steps(self) -> None:
+        book = StepBook(self._settings, self._job)
+        Pipeline(read_pipeline(self._folder.order), self._folder, self._settings.home, book).run(self._set_state)
 
     def _score(self) -> None:
         engine = Engine(read_order(self._folder.order), self._folder, self._set_state)

@@ -22,6 +22,7 @@ from typing import Any
 
 from mlctl.batch.folder import NODE, JobFolder
 from mlctl.batch.inputs import MiniBatch
+from mlctl.batch.metrics import make_tracking_variables
 from mlctl.batch.order import JobOrder
 from mlctl.batch.stamps import stamp
 from mlctl.runtimes.environments import find_environment, start_words
@@ -83,6 +84,7 @@ class WorkerPlan:
             "life_log": str(folder.find_life(name_process(number), of_itself=True)),
             "output_folder": order.output.folder,
             "logging_level": order.logging_level,
+            "arguments": order.arguments,
         }
         file = folder.system_logs / f"{name_process(number)}.json"
         file.write_text(json.dumps(fields), encoding="utf-8")
@@ -112,7 +114,7 @@ class WorkerPlan:
         if order.model_dir is not None:
             own["AZUREML_MODEL_DIR"] = order.model_dir
         passed_on = {key: environ[key] for key in PASSED_ON if key in environ}
-        return {**passed_on, **own, **order.environment_variables}
+        return {**passed_on, **own, **make_tracking_variables(self.folder), **order.environment_variables}
 
 
 def name_process(number: int) -> str:

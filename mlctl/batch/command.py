@@ -5,6 +5,7 @@ Source: az-ml-surface 1.8; the command's words were resolved by `ops` (`${{input
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ from typing import Any
 
 from mlctl.batch.engine import Stopped
 from mlctl.batch.folder import JobFolder
+from mlctl.batch.leftovers import end_leftover, record_command
+from mlctl.batch.metrics import make_tracking_variables
 from mlctl.errors import UserCodeFailed
 from mlctl.runtimes.environments import find_environment
 from mlctl.runtimes.process import PASSED_ON
@@ -30,7 +33,8 @@ _SHOWN_LINES = 5
 class CommandOrder:
     """A command, resolved. code: a folder whose content is copied into the working folder, None for none.
 
-    outputs: name -> folder, made before the command starts. timeout_s: None for none.
+    outputs: name -> folder, made before the command starts; those of `output_files` are files, which it makes itself.
+    timeout_s: None for none.
     """
 
     name: str
@@ -40,6 +44,7 @@ class CommandOrder:
     environment_variables: Mapping[str, str]
     outputs: Mapping[str, str]
     timeout_s: float | None = None
+    output_files: tuple[str, ...] = ()
 
 
 def write_command(file: Path, order: CommandOrder) -> None:
@@ -52,6 +57,7 @@ def write_command(file: Path, order: CommandOrder) -> None:
 def read_command(file: Path) -> CommandOrder:
     """Read what `write_command` wrote."""
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    fields["output_files"] = tuple(fields.get("output_files") or ())
     return CommandOrder(**fields)
 
 
@@ -62,7 +68,74 @@ def find_log(folder: JobFolder) -> Path:
 
 def run_command(folder: JobFolder, on_state: Callable[[str], None]) -> None:
     """Run a job's command to its end; raises UserCodeFailed when it fails."""
-    order = read_command(folder.order)
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    running = RunningCommand(folder, read_command(folder.order))
+    on_state("Running")
+    while not running.has_ended():
+        if stopped:
+            running.end()
+            raise Stopped("the job was stopped")
+
+
+class RunningCommand:
+    """A command from its start on, with all that it starts in turn: they share a session."""
+
+    def __init__(self, folder: JobFolder, order: CommandOrder) -> None:
+        self._order = order
+        self._log = find_log(folder)
+        end_leftover(folder, order.name)
+        work = _prepare(folder, order)
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["/bin/bash", "-c", order.command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_make_variables(order, folder),
+                cwd=work,
+                start_new_session=True,
+            )
+        record_command(folder, self._process.pid)
+        self._deadline = None if order.timeout_s is None else time.monotonic() + order.timeout_s
+
+    def has_ended(self, *, within_s: float = 0.1) -> bool:
+        """Say, after a moment, whether it has ended well; raises UserCodeFailed when it failed, or took too long."""
+        try:
+            code = self._process.wait(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            if self._deadline is None or time.monotonic() < self._deadline:
+                return False
+            self.end()
+            raise UserCodeFailed(f"the command took longer than {self._order.timeout_s:g} s (limits.timeout)") from None
+        if code:
+            last = "".join(f"\n  {line}" for line in _read_last_lines(self._log))
+            raise UserCodeFailed(f"the command ended with exit code {code}{last}", hint=f"less {self._log}")
+        return True
+
+    def end(self) -> None:
+        """End the command and all it has started: asked first, then at once."""
+        for number, wait_s in ((signal.SIGTERM, _STOP_WITHIN_S), (signal.SIGKILL, None)):
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                self._process.wait(timeout=wait_s)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        # What did not listen when the command itself did.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _prepare(folder: JobFolder, order: CommandOrder) -> Path:
+    """Make the working folder with the code in it, places for outputs and log; returns the folder."""
     work = folder.path / "work"
     shutil.rmtree(work, ignore_errors=True)
     if order.code is not None:
@@ -72,41 +145,18 @@ def run_command(folder: JobFolder, on_state: Callable[[str], None]) -> None:
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | 0o200)
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in order.outputs.values():
-        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = find_log(folder)
-    log.parent.mkdir(mode=0o700, exist_ok=True)
-    stopped: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        stopped.append(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            ["/bin/bash", "-c", order.command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=_make_variables(order),
-            cwd=work,
-            start_new_session=True,
-        )
-    on_state("Running")
-    deadline = None if order.timeout_s is None else time.monotonic() + order.timeout_s
-    while (code := _poll(process)) is None:
-        if stopped or (deadline is not None and time.monotonic() > deadline):
-            _end(process)
-            if stopped:
-                raise Stopped("the job was stopped")
-            raise UserCodeFailed(f"the command took longer than {order.timeout_s:g} s (limits.timeout)")
-    if code:
-        lines = log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
-        last = "".join(f"\n  {line}" for line in lines)
-        raise UserCodeFailed(f"the command ended with exit code {code}{last}", hint=f"less {log}")
+    for name, path in order.outputs.items():
+        place = Path(path).parent if name in order.output_files else Path(path)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    find_log(folder).parent.mkdir(mode=0o700, exist_ok=True)
+    return work
 
 
-def _make_variables(order: CommandOrder) -> dict[str, str]:
+def _read_last_lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+
+
+def _make_variables(order: CommandOrder, folder: JobFolder) -> dict[str, str]:
     python = Path(order.python)
     own = {"PYTHONUNBUFFERED": "1", "AZUREML_RUN_ID": order.name, "MLFLOW_RUN_NAME": order.name}
     passed_on = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
@@ -114,25 +164,4 @@ def _make_variables(order: CommandOrder) -> dict[str, str]:
     own["PATH"] = f"{python.parent}{os.pathsep}{passed_on.get('PATH', os.defpath)}"
     if find_environment(python) is not None:
         own["VIRTUAL_ENV"] = str(python.parent.parent)
-    return {**passed_on, **own, **order.environment_variables}
-
-
-def _poll(process: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return process.wait(timeout=0.1)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and all it has started: asked first, then at once."""
-    for number, wait_s in ((signal.SIGTERM, _STOP_WITHIN_S), (signal.SIGKILL, None)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(timeout=wait_s)
-            break
-        except subprocess.TimeoutExpired:
-            continue
+    return {**passed_on, **own, **make_tracking_variables(folder), **order.environment_variables}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlctl.batch.folder import JobFolder
 from mlctl.errors import BackendUnavailable
+from mlctl.registry import jobs
 from mlctl.runtimes.processes import ProcessId, describe_exit, is_running, read_exit_code, send_signal, spawn
 
 START_WITHIN_S = 30.0
@@ -20,8 +21,10 @@ _WITHHELD = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 
 
 def find_folder(home: Path, job: str) -> JobFolder:
-    """Return where a job's files lie."""
-    return JobFolder(home / "jobs" / job)
+    """Return where a job's files lie; those of a pipeline's step lie below its job's."""
+    owner, step = jobs.split_step(job)
+    folder = home / "jobs" / owner
+    return JobFolder(folder / "steps" / step if step else folder)
 
 
 def is_coordinated(folder: JobFolder) -> bool:

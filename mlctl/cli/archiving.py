@@ -1,4 +1,4 @@
-"""`archive` and `restore`, the same for models and environments."""
+"""`archive` and `restore`, the same for all assets."""
 
 from __future__ import annotations
 

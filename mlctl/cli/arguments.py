@@ -66,6 +66,14 @@ OWN: Mapping[str, tuple[Flag, ...]] = {
         *(("--all", (), "flag"), ("--file", ("-f",), "path"), ("--set", (), "set-expr")),
         *(("--stream", ("-s",), "flag"), ("--save-as", ("-a",), "path"), ("--skip-validation", (), "flag")),
     ),
+    # Of az's reference the examples need two commands: the others take what those of models and environments take.
+    "component": (
+        *(("--name", ("-n",), "string"), ("--version", ("-v",), "string"), ("--label", ("-l",), "string")),
+        *(("--set", (), "set-expr"), ("--add", (), "add-expr"), ("--remove", (), "remove-expr")),
+        *(("--force-string", (), "flag"), ("--archived-only", (), "flag"), ("--include-archived", (), "flag")),
+        *(("--max-results", ("-r",), "int"), ("--registry-name", (), "string")),
+        *(("--share-with-name", (), "string"), ("--share-with-version", (), "string")),
+    ),
     "job list": (("--parent-job-name", ("-p",), "string"),),
     "job download": (("--download-path", ("-p",), "path"),),
     "daemon": (("--lines", ("-l",), "int"),),

@@ -8,25 +8,19 @@ from typing import Annotated
 import typer
 
 from mlctl.cli import render
-from mlctl.cli.archiving import add_archiving
+from mlctl.cli.asset_commands import Noun, add_asset_commands
 from mlctl.cli.options import (
     GLOBALS,
-    Add,
     ArchivedOnly,
-    AssetName,
     Datastore,
-    ForceString,
     IncludeArchived,
-    Label,
     MaxResults,
     NewVersion,
     NoWait,
     OptionalFile,
     OptionalName,
     RegistryName,
-    Remove,
     Set,
-    Version,
 )
 from mlctl.cli.state import current
 from mlctl.errors import UsageError
@@ -81,71 +75,19 @@ def _read_type(text: str | None) -> str | None:
     return text
 
 
-@app.command(epilog=GLOBALS)
-def show(name: AssetName, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Show a version of a data asset.
-
-    Example: mlctl data show -n transactions-nov -v 1
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    document = data.show(state.session, name, version=version, label=label)
-    state.emit(document, lambda: render.show_data(document))
-
-
-@app.command("list", epilog=GLOBALS)
-def list_(
-    name: Annotated[str | None, typer.Option("--name", "-n", help="List the versions of this one.")] = None,
-    archived_only: ArchivedOnly = False,
-    include_archived: IncludeArchived = False,
-    max_results: MaxResults = None,
-    registry_name: RegistryName = None,
-) -> None:
-    """List the data assets, or the versions of one.
-
-    Example: mlctl data list -n transactions-nov
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    rows = data.list_all(
-        state.session,
-        name=name,
-        archived_only=archived_only,
-        include_archived=include_archived,
-        max_results=max_results,
-    )
-    state.emit(rows, lambda: render.show_data_assets(rows))
-
-
-@app.command(epilog=GLOBALS)
-def update(
-    name: AssetName,
-    version: Version = None,
-    label: Label = None,
-    set_: Set = None,
-    add: Add = None,
-    remove: Remove = None,
-    force_string: ForceString = False,
-    registry_name: RegistryName = None,
-) -> None:
-    """Change what is said about a version: description, tags, properties; its path never changes.
-
-    Example: mlctl data update -n transactions-nov -v 1 --set tags.month=november
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    document = data.update(
-        state.session,
-        name,
-        version=version,
-        label=label,
-        operations=state.operations,
-        forces_text=force_string,
-    )
-    state.emit(document, lambda: render.show_data(document))
-
-
-add_archiving(app, "data", "-n transactions-nov -v 1")
+add_asset_commands(
+    app,
+    Noun(
+        kind="data",
+        one="a data asset",
+        many="data assets",
+        example="-n transactions-nov -v 1",
+        content="path",
+        show=render.show_data,
+        show_rows=render.show_data_assets,
+        list_rows=data.list_all,
+    ),
+)
 
 
 @app.command(epilog=GLOBALS)
@@ -194,18 +136,3 @@ def list_materialization_status(
     Example: mlctl data list-materialization-status --name transactions-nov
     """
     data.refuse_importing()
-
-
-@app.command(epilog=GLOBALS)
-def share(
-    name: AssetName,
-    version: Annotated[str, typer.Option("--version", "-v", help="Version.", show_default=False)],
-    share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
-    share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],
-    registry_name: Annotated[str, typer.Option("--registry-name", help="Registry to share with.")],
-) -> None:
-    """Refused: there is no Azure ML registry on this machine to share with; other workspaces are names (-w).
-
-    Example: mlctl data share -n d -v 1 --share-with-name d --share-with-version 1 --registry-name r
-    """
-    assets.refuse_sharing("data", name, version)

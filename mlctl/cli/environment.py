@@ -7,28 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from mlctl.cli import render
-from mlctl.cli.archiving import add_archiving
+from mlctl.cli.asset_commands import Noun, add_asset_commands
 from mlctl.cli.model import read_tags
 from mlctl.cli.options import (
     GLOBALS,
-    Add,
-    ArchivedOnly,
-    AssetName,
     Datastore,
     Description,
-    ForceString,
-    IncludeArchived,
-    Label,
-    MaxResults,
     NewVersion,
     NoWait,
     OptionalFile,
     OptionalName,
     RegistryName,
-    Remove,
     Set,
     Tags,
-    Version,
 )
 from mlctl.cli.state import current
 from mlctl.ops import assets
@@ -89,91 +80,14 @@ def create(
     )
 
 
-@app.command(epilog=GLOBALS)
-def show(name: AssetName, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Show an environment's version.
-
-    Example: mlctl environment show -n fraud-infer --label latest
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    document = assets.show(state.session, "environment", name, version=version, label=label)
-    state.emit(
-        document,
-        lambda: _view(document),
-    )
-
-
-@app.command("list", epilog=GLOBALS)
-def list_(
-    name: Annotated[str | None, typer.Option("--name", "-n", help="List the versions of this one.")] = None,
-    archived_only: ArchivedOnly = False,
-    include_archived: IncludeArchived = False,
-    max_results: MaxResults = None,
-    registry_name: RegistryName = None,
-) -> None:
-    """List the environments, or the versions of one.
-
-    Example: mlctl environment list
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    rows = assets.list_all(
-        state.session,
-        "environment",
-        name=name,
-        archived_only=archived_only,
-        include_archived=include_archived,
-        max_results=max_results,
-    )
-    state.emit(rows, lambda: render.show_assets("environment", rows))
-
-
-@app.command(epilog=GLOBALS)
-def update(
-    name: AssetName,
-    version: Version = None,
-    label: Label = None,
-    set_: Set = None,
-    add: Add = None,
-    remove: Remove = None,
-    force_string: ForceString = False,
-    registry_name: RegistryName = None,
-) -> None:
-    """Change what is said about a version: description, tags, properties; its content never changes.
-
-    Example: mlctl environment update -n fraud-infer -v 2 --set tags.team=risk
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    document = assets.update(
-        state.session,
-        "environment",
-        name,
-        version=version,
-        label=label,
-        operations=state.operations,
-        forces_text=force_string,
-    )
-    state.emit(
-        document,
-        lambda: _view(document),
-    )
-
-
-add_archiving(app, "environment", "-n fraud-infer -v 2")
-
-
-@app.command(epilog=GLOBALS)
-def share(
-    name: AssetName,
-    version: Annotated[str, typer.Option("--version", "-v", help="Version.", show_default=False)],
-    share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
-    share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],
-    registry_name: Annotated[str, typer.Option("--registry-name", help="Registry to share with.")],
-) -> None:
-    """Refused: there is no Azure ML registry on this machine to share with; other workspaces are names (-w).
-
-    Example: mlctl environment share -n fraud-infer -v 2 --share-with-name e --share-with-version 1 --registry-name r
-    """
-    assets.refuse_sharing("environment", name, version)
+add_asset_commands(
+    app,
+    Noun(
+        kind="environment",
+        one="an environment",
+        many="environments",
+        example="-n fraud-infer -v 2",
+        content="content",
+        show=_view,
+    ),
+)

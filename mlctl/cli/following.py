@@ -49,7 +49,9 @@ def follow(session: Session, name: str, *, is_live: bool, say: Say) -> Job:
     A KeyboardInterrupt passes through: the job goes on.
     """
     job = batch_jobs.look(session, name)
-    if job.row.kind == "command":
+    if job.row.kind == "pipeline":
+        return _follow_steps(session, name, say)
+    if not job.scores:
         return _follow_log(session, name, say)
     return _draw(session, name) if is_live else _tell(session, name, say)
 
@@ -184,6 +186,50 @@ def _follow_log(session: Session, name: str, say: Say) -> Job:
         time.sleep(_LOOK_EVERY_S)
 
 
+def _follow_steps(session: Session, name: str, say: Say) -> Job:
+    """Tell the states of a pipeline's steps, and what they print, each line with its step's name before it."""
+    told: dict[str, str] = {}
+    positions: dict[str, int] = {}
+    while True:
+        # Looked at first: of a job that has ended, every step has said its last word.
+        job = batch_jobs.look(session, name)
+        for step in batch_jobs.list_steps(session, name):
+            label = str(step.row.spec["step"])
+            _tell_log(step, label, positions, say)
+            if step.status != told.get(label, "NotStarted"):
+                told[label] = step.status
+                say(f"[{label}] {_describe_state(step, job)}")
+        if job.has_ended:
+            return job
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _tell_log(step: Job, label: str, positions: dict[str, int], say: Say) -> None:
+    text, positions[label] = _read_from(step.folder / "user_logs" / "std_log.txt", positions.get(label, 0))
+    for line in text.splitlines():
+        say(f"[{label}] {line}")
+
+
+def _describe_state(step: Job, job: Job) -> str:
+    reused: Mapping[str, str] = job.progress.get("reused") or {}
+    earlier = reused.get(str(step.row.spec["step"]))
+    return f"{step.status}" + (
+        f", taken over from {earlier}" if earlier else f": {step.row.error}" if step.row.error else ""
+    )
+
+
+_SIGNS = {"Completed": "✔", "Failed": "✖", "Running": "●", "Canceled": "–"}
+
+
+def describe_steps(job: Job) -> Iterator[str]:
+    """Yield a line for each step of a pipeline, as its coordinator has written down."""
+    states: Mapping[str, str] = job.progress.get("steps") or {}
+    reused: Mapping[str, str] = job.progress.get("reused") or {}
+    for name, state in states.items():
+        note = f", taken over from {reused[name]}" if name in reused else ""
+        yield f"{_SIGNS.get(state, '○')} {name:<20} {state}{note}"
+
+
 def _read_from(path: Path, position: int) -> tuple[str, int]:
     try:
         with path.open("rb") as file:
@@ -198,9 +244,9 @@ def _read_from(path: Path, position: int) -> tuple[str, int]:
 
 def summarize(job: Job, *, tells_why: bool = True) -> Iterator[str]:
     """Yield the lines that tell how a job ended. tells_why: and why it failed, which an error may say as well."""
-    if job.row.kind == "command":
-        yield f"{job.status}" + (f": {job.row.error}" if job.row.error else "")
-        if job.hint:
+    if not job.scores:
+        yield from _summarize_commands(job)
+        if job.hint and tells_why:
             yield f"what to do    {job.hint}"
         return
     progress, unit = job.progress, _unit(job)
@@ -226,6 +272,20 @@ def summarize(job: Job, *, tells_why: bool = True) -> Iterator[str]:
         for example in examples[:_SHOWN_FAILURES]:
             yield f"              {example['item']}: {str(example['error']).splitlines()[0]}"
     yield f"logs          {job.folder / 'logs'}"
+
+
+def _summarize_commands(job: Job) -> Iterator[str]:
+    """Yield what came of a command, or of a pipeline of commands."""
+    yield f"{job.status}" + (f": {job.row.error}" if job.row.error else "")
+    yield from describe_steps(job)
+    if job.row.kind == "pipeline" and job.status in ("NotResponding", "Failed", "Canceled"):
+        yield f"go on         mlctl batch resume -n {job.row.name}"
+    for name, value in batch_jobs.list_metrics(job).items():
+        yield f"metric        {name} = {value:g}"
+    outputs: Mapping[str, str] = job.row.spec.get("output_folders") or {}
+    if job.status == "Completed":
+        for name, path in outputs.items():
+            yield f"output        {name}   {path}"
 
 
 def ask_to_cancel(name: str) -> bool:

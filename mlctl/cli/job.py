@@ -1,4 +1,4 @@
-"""`mlctl job`: batch and command jobs, looked at, followed, stopped, downloaded."""
+"""`mlctl job`: batch, command and pipeline jobs, looked at, followed, stopped, downloaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from mlctl.cli.state import State
     from mlctl.ops.batch_jobs import Job
 
-app = typer.Typer(help="Jobs: batch scoring and commands, as they run.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    help="Jobs: batch scoring, commands and pipelines, as they run.", rich_markup_mode=None, add_completion=False
+)
 
 MAX_ROWS = 50
 
@@ -40,7 +42,7 @@ def create(
     set_: Set = None,
     web: Web = False,
 ) -> None:
-    """Run a command job on this machine, in its environment.
+    """Run a command or pipeline job on this machine, each command in its environment.
 
     Example: mlctl job create -f train.yml --stream
     """
@@ -82,9 +84,11 @@ def show_job(job: Job) -> None:
 
 
 def _running(job: Job) -> list[str]:
-    from mlctl.cli.following import Pace, describe_progress
+    from mlctl.cli.following import Pace, describe_progress, describe_steps
 
-    text = describe_progress(job, Pace()) if job.row.kind == "batch" else f"log           {job.folder / 'user_logs'}"
+    if job.row.kind == "pipeline":
+        return [*describe_steps(job), f"follow        mlctl job stream -n {job.row.name}"]
+    text = describe_progress(job, Pace()) if job.scores else f"log           {job.folder / 'user_logs'}"
     return [text, f"follow        mlctl job stream -n {job.row.name}"]
 
 
@@ -107,10 +111,10 @@ def list_(
     state = current()
     if archived_only and include_archived:
         raise InvalidInput("--archived-only and --include-archived exclude each other")
-    found = [job for job in batch_jobs.list_all(state.session) if include_archived or job.row.archived == archived_only]
+    listed = batch_jobs.list_all(state.session)
     if parent_job_name is not None:
-        batch_jobs.look(state.session, parent_job_name)
-        found = []
+        listed = batch_jobs.list_steps(state.session, batch_jobs.look(state.session, parent_job_name).row.name)
+    found = [job for job in listed if include_archived or job.row.archived == archived_only]
     shown = found if is_true(all_results) else found[:max_results]
     if len(found) > len(shown):
         state.session.on_notice(f"{len(found) - len(shown)} more are not shown: --all-results, or --max-results N")

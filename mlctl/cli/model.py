@@ -9,6 +9,7 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.archiving import add_archiving
+from mlctl.cli.asset_commands import Noun, add_share, add_show
 from mlctl.cli.options import (
     GLOBALS,
     Add,
@@ -89,16 +90,8 @@ def read_tags(tokens: list[str] | None) -> dict[str, str] | None:
     return {key: value for key, _, value in pairs}
 
 
-@app.command(epilog=GLOBALS)
-def show(name: AssetName, version: Version = None, label: Label = None, registry_name: RegistryName = None) -> None:
-    """Show a model's version.
-
-    Example: mlctl model show -n fraud-model -v 3
-    """
-    state = current()
-    assets.refuse_registry(registry_name)
-    document = assets.show(state.session, "model", name, version=version, label=label)
-    state.emit(document, lambda: _view(document))
+_NOUN = Noun(kind="model", one="a model", many="models", example="-n fraud-model -v 3", content="files", show=_view)
+add_show(app, _NOUN)
 
 
 @app.command("list", epilog=GLOBALS)
@@ -193,16 +186,4 @@ def package(
     assets.refuse_packaging(name, version)
 
 
-@app.command(epilog=GLOBALS)
-def share(
-    name: AssetName,
-    version: RequiredVersion,
-    share_with_name: Annotated[str, typer.Option("--share-with-name", help="Name in the other registry.")],
-    share_with_version: Annotated[str, typer.Option("--share-with-version", help="Version in the other registry.")],
-    registry_name: Annotated[str, typer.Option("--registry-name", help="Registry to share with.")],
-) -> None:
-    """Refused: there is no Azure ML registry on this machine to share with; other workspaces are names (-w).
-
-    Example: mlctl model share -n fraud-model -v 3 --share-with-name m --share-with-version 1 --registry-name r
-    """
-    assets.refuse_sharing("model", name, version)
+add_share(app, _NOUN)

@@ -581,6 +581,24 @@ def show_data_assets(rows: Sequence[Mapping[str, Any]]) -> None:
     _console().print(table)
 
 
+def show_component(document: Mapping[str, Any]) -> None:
+    """Show a version of a component: what it is given, what it writes, its steps."""
+    say(f"component {document['name']}:{document['version']}   {document['type']}")
+    table = _table("field", "value")
+    table.show_header = False
+    for side in ("inputs", "outputs"):
+        for name, port in read_map(document, side).items():
+            default = f", {port['default']} if left out" if port.get("default") is not None else ""
+            optional = ", may be left out" if port.get("optional") else ""
+            table.add_row(f"{side}.{name}", f"{port['type']}{default}{optional}")
+    for name in read_map(document, "jobs"):
+        table.add_row("step", name)
+    if document.get("command"):
+        table.add_row("command", document["command"])
+    _console().print(table)
+    say(f"use it   component: azureml:{document['name']}:{document['version']}")
+
+
 def show_compute(document: Mapping[str, Any]) -> None:
     """Show a compute."""
     given = {**read_map(document, "tags"), **read_map(document, "properties")}

@@ -7,18 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from mlctl.entities.component import ComponentType, StepTarget, StepValue, find_expressions
 from mlctl.entities.deployment import EnvironmentOrReference
-from mlctl.entities.parts import Entity, Part, ScalarMap
-from mlctl.entities.values import AnyMap, AssetName, Choice, Text, WholeNumber, refuse
-
-
-class CommandLimits(Part, frozen=True):
-    """How long a command may run."""
-
-    timeout: Annotated[int, WholeNumber(1, 10_000_000)] | None = Field(
-        default=None, description="Seconds until the command is ended."
-    )
+from mlctl.entities.parts import Entity, ScalarMap
+from mlctl.entities.ports import CommandLimits, ComponentType, StepTarget, StepType, StepValue, find_expressions
+from mlctl.entities.values import AnyMap, AssetName, Text, refuse
 
 
 class CommandJob(Entity, frozen=True):
@@ -27,7 +19,7 @@ class CommandJob(Entity, frozen=True):
     read_only = Entity.read_only | {"status", "log_files"}
     label = "command job"
     name: Annotated[str, AssetName()] | None = Field(default=None, description="Name of the job.")
-    type: Annotated[Literal[ComponentType.COMMAND], Choice(ComponentType, only=(ComponentType.COMMAND,))] = Field(
+    type: Annotated[Literal[ComponentType.COMMAND], StepType(ComponentType, only=(ComponentType.COMMAND,))] = Field(
         default=ComponentType.COMMAND, description="command: one command runs."
     )
     display_name: Annotated[str, Text()] | None = Field(default=None, description="Name for people.")
@@ -36,7 +28,7 @@ class CommandJob(Entity, frozen=True):
     tags: ScalarMap = Field(default={}, description="Your own labels: any names and values.")
     properties: ScalarMap = Field(default={}, description="Further values, kept and shown.")
     inputs: Mapping[str, StepValue] = Field(default={}, description="What it is given, by name.")
-    outputs: Mapping[str, StepTarget] = Field(default={}, description="What it writes, by name.")
+    outputs: Mapping[str, StepTarget | None] = Field(default={}, description="What it writes, by name.")
     command: Annotated[str, Text()] = Field(
         description="The command line; ${{inputs.NAME}} and ${{outputs.NAME}} are filled in.",
         examples=["python train.py --data ${{inputs.data}}"],

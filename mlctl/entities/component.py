@@ -3,118 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from mlctl.entities.deployment import EnvironmentOrReference
+from mlctl.entities.parallel_step import PARALLEL_TAG, ParallelStep, is_parallel
 from mlctl.entities.parts import MAP_TAG, TEXT_TAG, Entity, MapTag, Part, ScalarMap, TextOrMap, TextTag
+from mlctl.entities.ports import (
+    CommandLimits,
+    ComponentType,
+    InputPort,
+    OutputPort,
+    StepOutput,
+    StepTarget,
+    StepType,
+    StepValue,
+    find_expressions,
+    read_source,
+)
 from mlctl.entities.values import (
     AnyMap,
-    AnyScalar,
     AssetName,
     Choice,
     ComputeName,
     Flag,
-    Scalar,
     Text,
     match_word,
     refuse,
 )
 
 PIPELINE_TAG = "\x00pipeline"
-_EXPRESSION = re.compile(r"\$\{\{\s*(?P<path>[^}]*?)\s*\}\}")
-
-
-class ComponentType(StrEnum):
-    """What a component is."""
-
-    COMMAND = "command"
-    """One command."""
-    PIPELINE = "pipeline"
-    """Steps, which are components in turn."""
-
-
-class PortType(StrEnum):
-    """What an input or an output is."""
-
-    URI_FILE = "uri_file"
-    """A file."""
-    URI_FOLDER = "uri_folder"
-    """A folder."""
-    MLTABLE = "mltable"
-    """A folder that an MLTable file describes."""
-    MLFLOW_MODEL = "mlflow_model"
-    """A folder with an MLmodel file."""
-    CUSTOM_MODEL = "custom_model"
-    """A model's file or folder."""
-    STRING = "string"
-    """Text."""
-    NUMBER = "number"
-    """A number."""
-    INTEGER = "integer"
-    """A whole number."""
-    BOOLEAN = "boolean"
-    """true or false."""
-
-
-LITERALS = (PortType.STRING, PortType.NUMBER, PortType.INTEGER, PortType.BOOLEAN)
-_DATA = tuple(member for member in PortType if member not in LITERALS)
-
-
-class InputPort(Part, frozen=True):
-    """What a component is given: data or a literal."""
-
-    type: Annotated[PortType, Choice(PortType)] = Field(description="What it is.", examples=["uri_folder"])
-    description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
-    optional: Annotated[bool, Flag()] = Field(default=False, description="Whether it may be left out.")
-    default: Annotated[Scalar, AnyScalar()] = Field(default=None, description="Its value when it is left out.")
-    min: Annotated[Scalar, AnyScalar()] = Field(default=None, description="The least number.")
-    max: Annotated[Scalar, AnyScalar()] = Field(default=None, description="The largest number.")
-    enum: list[Annotated[Scalar, AnyScalar()]] | None = Field(default=None, description="The only values.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How data is reached.")
-
-    @field_validator("default")
-    @classmethod
-    def _check_default(cls, value: Scalar, info: ValidationInfo) -> Scalar:
-        kind = info.data.get("type")
-        if value is not None and kind is not None and not fits(kind, value):
-            refuse(f"{value!r} is no {kind}")
-        return value
-
-
-class OutputPort(Part, frozen=True):
-    """What a component writes."""
-
-    type: Annotated[PortType, Choice(PortType, only=_DATA)] = Field(
-        default=PortType.URI_FOLDER, description="What it is."
-    )
-    description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How it is written.")
-    path: Annotated[str, Text()] | None = Field(default=None, description="Where it is kept.")
-
-
-def fits(kind: PortType, value: Any) -> bool:
-    """Say whether a literal is of a port's type; a path is for data."""
-    match kind:
-        case PortType.BOOLEAN:
-            return isinstance(value, bool) or str(value).lower() in ("true", "false")
-        case PortType.INTEGER:
-            return not isinstance(value, bool) and re.fullmatch(r"[+-]?\d+", str(value)) is not None
-        case PortType.NUMBER:
-            return not isinstance(value, bool) and _is_number(str(value))
-        case _:
-            return isinstance(value, str) or kind is PortType.STRING
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 class _Component(Entity, frozen=True):
@@ -152,7 +73,7 @@ class CommandComponent(_Component, frozen=True):
     )
     environment_variables: ScalarMap = Field(default={}, description="Variables for the command.")
     resources: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
-    limits: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
+    limits: CommandLimits | None = Field(default=None, description="How long it may run.")
     distribution: Annotated[Mapping[str, Any], AnyMap()] | None = Field(
         default=None, description="Accepted as in az: one process runs."
     )
@@ -170,37 +91,13 @@ class CommandComponent(_Component, frozen=True):
         return value
 
 
-def find_expressions(text: str) -> list[str]:
-    """List what stands between `${{` and `}}`."""
-    return [match["path"] for match in _EXPRESSION.finditer(text)]
-
-
-class StepInput(Part, frozen=True):
-    """Data that a step is given."""
-
-    type: Annotated[PortType, Choice(PortType)] | None = Field(default=None, description="What it is.")
-    path: Annotated[str, Text()] | None = Field(default=None, description="Where it is.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How it is reached.")
-    value: Annotated[Scalar, AnyScalar()] = Field(default=None, description="A literal.")
-
-
-class StepOutput(Part, frozen=True):
-    """Where a step's output is kept."""
-
-    type: Annotated[PortType, Choice(PortType, only=_DATA)] | None = Field(default=None, description="What it is.")
-    path: Annotated[str, Text()] | None = Field(default=None, description="Where it is kept.")
-    mode: Annotated[str, Text()] | None = Field(default=None, description="How it is written.")
-
-
-StepValue = Annotated[Annotated[Scalar, AnyScalar(), TextTag] | Annotated[StepInput, MapTag], TextOrMap]
-StepTarget = Annotated[Annotated[str, Text(), TextTag] | Annotated[StepOutput, MapTag], TextOrMap]
 StepComponent = Annotated[Annotated[str, Text(), TextTag] | Annotated[CommandComponent, MapTag], TextOrMap]
 
 
 class Step(Part, frozen=True):
     """A step of a pipeline: a component, or a command written where it is used."""
 
-    type: Annotated[Literal[ComponentType.COMMAND], Choice(ComponentType, only=(ComponentType.COMMAND,))] = Field(
+    type: Annotated[Literal[ComponentType.COMMAND], StepType(ComponentType, only=(ComponentType.COMMAND,))] = Field(
         default=ComponentType.COMMAND, description="command: one command runs."
     )
     component: StepComponent | None = Field(
@@ -213,12 +110,18 @@ class Step(Part, frozen=True):
     environment: EnvironmentOrReference | None = Field(default=None, description="What is installed.")
     environment_variables: ScalarMap = Field(default={}, description="Variables for the command.")
     inputs: Mapping[str, StepValue] = Field(default={}, description="What it is given, by name.")
-    outputs: Mapping[str, StepTarget] = Field(default={}, description="Where its outputs go, by name.")
+    outputs: Mapping[str, StepTarget | None] = Field(
+        default={}, description="Where its outputs go, by name; nothing: the job's own folder."
+    )
     compute: Annotated[str, ComputeName()] | None = Field(default=None, description="Where it runs.")
     display_name: Annotated[str, Text()] | None = Field(default=None, description="Name for people.")
     description: Annotated[str, Text(may_be_empty=True)] | None = Field(default=None, description="What it is for.")
     resources: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
-    limits: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
+    limits: CommandLimits | None = Field(default=None, description="How long it may run.")
+    distribution: Annotated[Mapping[str, Any], AnyMap()] | None = Field(
+        default=None, description="Accepted as in az: one process runs."
+    )
+    identity: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="Accepted as in az.")
 
     @field_validator("command")
     @classmethod
@@ -234,6 +137,17 @@ class Step(Part, frozen=True):
         return value
 
 
+def choose_step(value: object) -> str:
+    """Choose the model of a step by its `type`; a command when it says nothing."""
+    return PARALLEL_TAG if isinstance(value, ParallelStep) or is_parallel(value) else MAP_TAG
+
+
+AnyStep = Annotated[
+    Annotated[Step, MapTag] | Annotated[ParallelStep, Tag(PARALLEL_TAG)],
+    Discriminator(choose_step),
+]
+
+
 class PipelineComponent(_Component, frozen=True):
     """A component of steps."""
 
@@ -241,27 +155,71 @@ class PipelineComponent(_Component, frozen=True):
     type: Annotated[Literal[ComponentType.PIPELINE], Choice(ComponentType, only=(ComponentType.PIPELINE,))] = Field(
         description="pipeline: its steps run."
     )
-    jobs: Mapping[str, Step] = Field(description="The steps, by name.")
+    jobs: Mapping[str, AnyStep] = Field(description="The steps, by name.")
     settings: Annotated[Mapping[str, Any], AnyMap()] | None = Field(default=None, description="How the steps run.")
 
     @field_validator("jobs")
     @classmethod
-    def _check_jobs(cls, value: Mapping[str, Step], info: ValidationInfo) -> Mapping[str, Step]:
-        if not value:
-            refuse("holds no step")
-        inputs: Mapping[str, Any] = info.data.get("inputs") or {}
-        for name, step in value.items():
-            for port, given in step.inputs.items():
-                fault = _find_source_fault(given, value, inputs)
-                if fault:
-                    refuse(fault, key=f"{name}.inputs.{port}")
+    def _check_jobs(cls, value: Mapping[str, AnyStep], info: ValidationInfo) -> Mapping[str, AnyStep]:
+        check_steps(value, info.data.get("inputs") or {}, info.data.get("outputs") or {})
         return value
 
 
-def _find_source_fault(given: Any, steps: Mapping[str, Step], inputs: Mapping[str, Any]) -> str:
+def check_steps(steps: Mapping[str, AnyStep], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    """Refuse steps that read or write what is not there. inputs, outputs: the pipeline's own."""
+    if not steps:
+        refuse("holds no step")
+    for name, step in steps.items():
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name) is None:
+            refuse("is no name of a step: up to 100 letters, digits, _ and -", key=name)
+        for port, given in step.inputs.items():
+            if fault := _find_source_fault(given, steps, inputs):
+                refuse(fault, key=f"{name}.inputs.{port}")
+        for port, target in step.outputs.items():
+            if fault := _find_target_fault(target, outputs):
+                refuse(fault, key=f"{name}.outputs.{port}")
+    try:
+        order_steps({name: {source for source, _ in list_sources(step.inputs)} for name, step in steps.items()})
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        refuse(f"the steps wait for each other: {' -> '.join(reversed(circle))}")
+
+
+def order_steps(after: Mapping[str, Iterable[str]]) -> list[str]:
+    """Order steps so that each comes after those that it needs; graphlib's CycleError when there is no such order."""
+    return list(TopologicalSorter({name: sorted(needed) for name, needed in after.items()}).static_order())
+
+
+def list_sources(inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the steps and outputs that a step's inputs name: ${{parent.jobs.STEP.outputs.NAME}}."""
+    found = (path.split(".") for given in inputs.values() for path in find_expressions(read_source(given)))
+    return [(words[2], words[4]) for words in found if words[:2] == ["parent", "jobs"] and len(words) == 5]
+
+
+def find_parent_output(target: Any) -> str | None:
+    """Return the pipeline's output that a step's output is: ${{parent.outputs.NAME}}; None for none."""
+    words = [path.split(".") for path in find_expressions(read_source(_read_target(target)))]
+    return words[0][2] if len(words) == 1 and words[0][:2] == ["parent", "outputs"] and len(words[0]) == 3 else None
+
+
+def _read_target(target: Any) -> Any:
+    return target.path if isinstance(target, StepOutput) else target
+
+
+def _find_target_fault(target: Any, outputs: Mapping[str, Any]) -> str:
+    text = read_source(_read_target(target))
+    found = find_expressions(text)
+    if not found:
+        return ""
+    name = find_parent_output(target)
+    if name is None:
+        return f"${{{{{found[0]}}}}} is not ${{{{parent.outputs.NAME}}}}"
+    return "" if name in outputs else f"the pipeline has no output {name}"
+
+
+def _find_source_fault(given: Any, steps: Mapping[str, AnyStep], inputs: Mapping[str, Any]) -> str:
     """Say why an expression of a step's input names nothing: ${{parent.inputs.N}}, ${{parent.jobs.STEP.outputs.N}}."""
-    text: Any = given.path if isinstance(given, StepInput) else given
-    for path in find_expressions(text) if isinstance(text, str) else ():
+    for path in find_expressions(read_source(given)):
         words = path.split(".")
         if words[:2] == ["parent", "inputs"] and len(words) == 3:
             if words[2] not in inputs:

@@ -13,7 +13,7 @@ from mlctl.entities.batch_deployment import (
     PipelineBatchDeployment,
 )
 from mlctl.entities.batch_endpoint import BatchEndpoint
-from mlctl.entities.component import CommandComponent, ComponentType, PipelineComponent
+from mlctl.entities.component import CommandComponent, PipelineComponent
 from mlctl.entities.compute import Compute
 from mlctl.entities.data import Data
 from mlctl.entities.deployment import DeploymentType, KubernetesOnlineDeployment, ManagedOnlineDeployment
@@ -22,6 +22,7 @@ from mlctl.entities.environment import Environment
 from mlctl.entities.model import Model
 from mlctl.entities.names import schema_file, schema_url
 from mlctl.entities.parts import Entity
+from mlctl.entities.ports import ComponentType
 from mlctl.entities.schedule import Schedule
 from mlctl.entities.values import match_word
 

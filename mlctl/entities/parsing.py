@@ -14,6 +14,7 @@ from mlctl.entities.component import PIPELINE_TAG
 from mlctl.entities.deployment_settings import ScaleType
 from mlctl.entities.document import Document, Path, refuse_document, render_path
 from mlctl.entities.kinds import KINDS, find_kind_of_class
+from mlctl.entities.parallel_step import PARALLEL_TAG
 from mlctl.entities.parts import MAP_TAG, TEXT_TAG, Entity, Part
 from mlctl.entities.schedule import INVOCATION_TAG, JOB_TAG, TriggerType
 from mlctl.entities.shape import find_homes, find_types, is_part, list_fields_at
@@ -21,7 +22,7 @@ from mlctl.entities.values import list_words, show_value
 from mlctl.errors import InvalidInput, Problem
 
 _Entity = TypeVar("_Entity", bound=Entity)
-_TAGS = {MAP_TAG, TEXT_TAG, PIPELINE_TAG, INVOCATION_TAG, JOB_TAG}
+_TAGS = {MAP_TAG, TEXT_TAG, PIPELINE_TAG, PARALLEL_TAG, INVOCATION_TAG, JOB_TAG}
 # Field -> the names of its halves that pydantic puts after it.
 _NAMED_TAGS = {"scale_settings": set(map(str, ScaleType)), "trigger": set(map(str, TriggerType))}
 _NOT_A_MAP = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from mlctl.entities.component import StepTarget, StepValue
 from mlctl.entities.parts import TEXT_TAG, Entity, Part, ScalarMap, TextTag
+from mlctl.entities.ports import StepTarget, StepValue
 from mlctl.entities.time_zones import find_time_zone_fault
 from mlctl.entities.values import AnyMap, AssetName, Choice, Name, Text, Value, WholeNumber, match_word, refuse
 

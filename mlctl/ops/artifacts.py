@@ -96,6 +96,16 @@ def _list_pythons_of_jobs(session: Session) -> Iterator[Path]:
         if row.kind == "batch":
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 yield Path(read_order(find_folder(session.settings.home, row.name).order).python)
+    for step in _list_steps_to_run(session):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            yield Path(json.loads(find_folder(session.settings.home, step.name).order.read_text())["python"])
+
+
+def _list_steps_to_run(session: Session) -> Iterator[jobs.JobRow]:
+    """Yield the steps of pipelines that run, or may be gone on with."""
+    for row in jobs.list_jobs(session.store):
+        if row.kind == "pipeline" and row.state != "Completed":
+            yield from (step for step in jobs.list_steps(session.store, row.name) if step.state != "Completed")
 
 
 def _list_plans(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -115,6 +125,7 @@ def _collect_uses(session: Session) -> dict[str, list[str]]:
         *_list_generations(session),
         *_list_mounts(session),
         *_list_jobs(session),
+        *_list_code_of_steps(session),
     ):
         users = uses.setdefault(digest, [])
         # A mount stands for its deployment: who runs it is told once.
@@ -140,6 +151,12 @@ def _list_generations(session: Session) -> Iterator[tuple[str, str]]:
     for name, plan in _list_plans(session):
         for digest in _HASH.findall(json.dumps(plan)):
             yield digest, f"deployment {name}"
+
+
+def _list_code_of_steps(session: Session) -> Iterator[tuple[str, str]]:
+    for step in _list_steps_to_run(session):
+        for digest in _HASH.findall(str(step.spec.get("code"))):
+            yield digest, f"job {step.name}"
 
 
 def _list_mounts(session: Session) -> Iterator[tuple[str, str]]:

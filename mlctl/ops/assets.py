@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlctl.ops.environments import Content
 
 Operation = tuple[str, Sequence[str]]
+ANONYMOUS_COMPONENT = "azureml_anonymous"
 REGISTRY_REASON = "there is no Azure ML registry on this machine"
 
 
@@ -27,6 +28,7 @@ def create_model(
 ) -> Document:
     """Register a model from a file, from --name and --path, or both; its files are copied into the registry."""
     from mlctl.entities.model import Model
+    from mlctl.ops.job_outputs import find_job_output
     from mlctl.ops.loading import load
     from mlctl.ops.resolving import REMOTE, register
 
@@ -37,12 +39,13 @@ def create_model(
             hint=f"mlctl model create -n {name or 'fraud-model'} -p {path or './model'}",
         )
     spec = load(file, lambda _: Model, overrides=overrides, options=options).to_document()
-    if str(spec["path"]).startswith(REMOTE):
+    output = find_job_output(session, str(spec["path"]))
+    if output is None and str(spec["path"]).startswith(REMOTE):
         raise InvalidInput(
             f"path: {spec['path']} is not on this machine, and mlctl does not fetch it",
             hint=f"download it, then: mlctl model create -n {spec['name']} -p ./folder",
         )
-    source = _start_of_paths(file, options.get("path")) / spec["path"]
+    source = output or _start_of_paths(file, options.get("path")) / spec["path"]
     if not source.exists():
         field = "path" if options.get("path") is None else "--path"
         raise InvalidInput(f"{field}: {source} does not exist", hint=f"ls {source.parent}")
@@ -180,7 +183,8 @@ def list_all(
     if name is not None:
         return [_list_row(_document(session, asset), "version") for asset in found][:max_results]
     # What a deployment described inline has no name of its own: Azure does not list it either.
-    newest = {asset.name: asset for asset in reversed(found) if asset.spec.get("name")}
+    named = (asset for asset in reversed(found) if asset.spec.get("name") and asset.name != ANONYMOUS_COMPONENT)
+    newest = {asset.name: asset for asset in named}
     return [_list_row(_document(session, asset), "latest version") for asset in newest.values()][:max_results]
 
 
@@ -249,6 +253,7 @@ def _refuse_other_content(kind: str, asset: Asset, base: Mapping[str, Any], chan
 
 
 def _check(kind: str, document: Mapping[str, Any]) -> Document:
+    from mlctl.entities.component import CommandComponent, PipelineComponent
     from mlctl.entities.data import Data
     from mlctl.entities.document import make_document
     from mlctl.entities.environment import Environment
@@ -257,6 +262,7 @@ def _check(kind: str, document: Mapping[str, Any]) -> Document:
     from mlctl.ops.loading import parse_checked
 
     classes: dict[str, type[Entity]] = {"model": Model, "environment": Environment, "data": Data}
+    classes["component"] = PipelineComponent if document.get("type") == "pipeline" else CommandComponent
     return parse_checked(make_document(dict(document)), classes[kind]).to_document()
 
 
@@ -363,5 +369,7 @@ def _list_row(document: Document, version_key: str) -> Document:
     row = {"name": document["name"], version_key: document["version"]}
     if "path" in document:
         row |= {"model type": document.get("type"), "path": document["path"]}
+    if "is_deterministic" in document:
+        row |= {key: document[key] for key in ("type", "display_name") if key in document}
     keys = ("tags", "stage", "id", "properties", "description", "creation_context")
     return row | {key: document[key] for key in keys if document.get(key) is not None}

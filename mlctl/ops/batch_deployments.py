@@ -50,12 +50,6 @@ def load(session: Session, endpoint_name: str, deployment_name: str | None) -> R
     if name is None:
         raise describe_missing_default(session, owner)
     row = batch_deployments.get_deployment(session.store, owner.name, name)
-    if row.is_pipeline:
-        raise InvalidInput(
-            f"{owner.name}/{row.name} runs a component's steps: mlctl keeps and checks such deployments, and does not "
-            "run them yet",
-            hint="run a step by itself: mlctl job create -f job.yml",
-        )
     return ResolvedBatchDeployment(
         endpoint=owner.name,
         name=row.name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.batch.folder import JobFolder
 from mlctl.batch.launch import START_WITHIN_S, find_folder, is_coordinated, start_coordinator, stop_coordinator
+from mlctl.batch.leftovers import end_leftover
 from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput, OutputFormat, read_order, write_order
 from mlctl.entities.document import refuse_document
 from mlctl.entities.stored import read_map
@@ -77,9 +78,18 @@ class Job:
     @property
     def hint(self) -> str:
         """What to do about how it ended."""
-        if self.row.kind == "batch" and self.status in ("Canceled", jobs.NOT_RESPONDING):
+        if self.row.kind in ("batch", "pipeline") and self.status in ("Canceled", jobs.NOT_RESPONDING):
             return f"go on: mlctl batch resume -n {self.row.name}"
-        return str(self.progress.get("hint") or "") if self.status == "Failed" else ""
+        if self.status != "Failed":
+            return ""
+        told = str(self.progress.get("hint") or "")
+        can_go_on = not told and self.row.kind == "pipeline"
+        return f"go on with what has failed: mlctl batch resume -n {self.row.name}" if can_go_on else told
+
+    @property
+    def scores(self) -> bool:
+        """Whether it runs mini-batches: a batch job, or a pipeline's step of type parallel."""
+        return self.row.kind == "batch" or self.row.spec.get("type") == "parallel"
 
     @property
     def has_ended(self) -> bool:
@@ -89,11 +99,14 @@ class Job:
 
 def invoke(session: Session, invocation: Invocation) -> Job:
     """Start a job and return at once; nothing is left behind when it is refused."""
+    from mlctl.ops import pipeline_jobs
     from mlctl.ops.batch_targets import find_target
 
     if (known := _find_repeated(session, invocation)) is not None:
         return known
     invocation = _read_names(invocation)
+    if (pipeline := pipeline_jobs.find_deployment(session, invocation)) is not None:
+        return pipeline_jobs.invoke(session, invocation, pipeline, _read_settings(invocation))
     target = find_target(session, invocation)
     settings = _read_settings(invocation)
     order = _make_order(session, invocation, target, settings)
@@ -324,6 +337,14 @@ def _choose_flag(given: bool | None, setting: Any) -> bool:
     return given if given is not None else str(setting or "").lower() == "true"
 
 
+def find_place(session: Session, text: str, folder: Path, what: str) -> str:
+    """Return where an output goes: a datastore's folder, or a path that starts from `folder`. what: for messages."""
+    datastore = find_datastore(session.settings, text)
+    if datastore is None and "://" in text and not text.startswith("file://"):
+        raise InvalidInput(f"{what}: {text} is not on this machine", hint="give a folder: path: ./outputs")
+    return str(datastore or (folder / Path(text.removeprefix("file://")).expanduser()).absolute())
+
+
 def _find_output_folder(session: Session, text: str | None, job: str) -> Path:
     if text is None:
         return find_folder(session.settings.home, job).path / "score"
@@ -374,10 +395,7 @@ def _make_name(session: Session, target: BatchTarget) -> str:
 
 
 def _start(session: Session, order: JobOrder, invocation: Invocation, target: BatchTarget) -> Job:
-    if _NAME.fullmatch(order.name) is None:
-        raise InvalidInput(
-            f'--job-name: "{order.name}" is no name: up to 255 letters, digits, _ and -, the first no sign'
-        )
+    check_name(order.name)
     session.store.require_room()
     # Written down first: of two commands that make the same job, one may touch its folder.
     try:
@@ -410,6 +428,12 @@ def _place(session: Session, row: JobRow, order: JobOrder, target: BatchTarget) 
         jobs.set_state(session.store, row.name, "Failed", error=message)
         raise BackendUnavailable(message, hint=f"df -h {session.settings.home}") from error
     return start(session, row)
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no name of a job."""
+    if _NAME.fullmatch(name) is None:
+        raise InvalidInput(f'--job-name: "{name}" is no name: up to 255 letters, digits, _ and -, the first no sign')
 
 
 def start(session: Session, row: JobRow) -> Job:
@@ -465,10 +489,12 @@ def list_all(session: Session, *, endpoint: str | None = None, limit: int | None
 def _look(session: Session, row: JobRow) -> Job:
     folder = find_folder(session.settings.home, row.name)
     status = row.state
-    if not row.has_ended and not is_coordinated(folder):
+    # A step has no coordinator of its own.
+    owner = find_folder(session.settings.home, jobs.split_step(row.name)[0])
+    if not row.has_ended and not is_coordinated(owner):
         # Its last words may have been written meanwhile.
         row = jobs.get(session.store, row.name)
-        status = row.state if row.has_ended or _is_starting(row, folder) else jobs.NOT_RESPONDING
+        status = row.state if row.has_ended or (folder == owner and _is_starting(row, folder)) else jobs.NOT_RESPONDING
     return Job(row, status, folder.read_progress(), folder.path)
 
 
@@ -485,12 +511,14 @@ def _is_starting(row: JobRow, folder: JobFolder) -> bool:
 def cancel(session: Session, name: str) -> Job:
     """Ask a job to stop, and wait until it has; Conflict for one that has ended."""
     job = look(session, name)
+    _refuse_step(name, "canceled", "cancel")
     if job.row.has_ended:
         raise Conflict(f"job {name} has ended: it is {job.status}", hint=f"mlctl job show -n {name}")
     jobs.set_state(session.store, name, "CancelRequested", unless=jobs.ENDED)
     folder = JobFolder(job.folder)
     if not stop_coordinator(folder):
         # Nobody works on it.
+        _end_leftovers(session, name)
         jobs.set_state(session.store, name, "Canceled", unless=jobs.ENDED)
     session.watcher.begin(f"{name} is being canceled")
     deadline = None if session.timeout_s is None else time.monotonic() + session.timeout_s
@@ -501,17 +529,55 @@ def cancel(session: Session, name: str) -> Job:
     return look(session, name)
 
 
+def _refuse_step(name: str, done: str, verb: str) -> None:
+    owner, step = jobs.split_step(name)
+    if step:
+        raise InvalidInput(f"{name} is a step: it is {done} with its job", hint=f"mlctl job {verb} -n {owner}")
+
+
+def _end_leftovers(session: Session, name: str) -> None:
+    """End what a killed coordinator left running, and say so of its steps."""
+    end_leftover(find_folder(session.settings.home, name), name)
+    for step in jobs.list_steps(session.store, name):
+        folder = find_folder(session.settings.home, step.name)
+        stop_coordinator(folder)
+        end_leftover(folder, step.name)
+        jobs.set_state(session.store, step.name, "Canceled", error="the job was stopped", unless=jobs.ENDED)
+
+
+def list_steps(session: Session, name: str) -> list[Job]:
+    """Return the steps of a pipeline job, in the order in which they can run; none for other jobs."""
+    return [_look(session, row) for row in jobs.list_steps(session.store, name)]
+
+
+def list_metrics(job: Job) -> dict[str, float]:
+    """Return the last values of what a job has logged with MLflow."""
+    from mlctl.batch.metrics import read_metrics
+
+    return read_metrics(JobFolder(job.folder))
+
+
 def resume(session: Session, name: str, *, scores_changed: bool = False) -> Job:
     """Go on with a job that was interrupted, failed or was canceled: what is committed is not scored again."""
     job = look(session, name)
-    if job.row.kind != "batch":
-        raise InvalidInput(f"{name} is a {job.row.kind} job: only batch jobs can be resumed")
+    _refuse_step(name, "gone on with", "show")
+    if job.row.kind not in ("batch", "pipeline"):
+        raise InvalidInput(
+            f"{name} is a {job.row.kind} job: only batch and pipeline jobs can be resumed", hint="mlctl job create -f …"
+        )
+    if scores_changed and job.row.kind == "pipeline":
+        raise InvalidInput(
+            "--changed: a pipeline job goes on with the steps that are not completed",
+            hint=f"mlctl batch resume -n {name}",
+        )
     if is_coordinated(JobFolder(job.folder)):
         raise Conflict(f"job {name} is running", hint=f"mlctl job stream -n {name}")
     if job.status == "Completed" and not scores_changed:
         raise Conflict(
             f"job {name} is Completed: there is nothing left to do",
-            hint=f"if its input has changed: mlctl batch resume -n {name} --changed",
+            hint="mlctl batch invoke …"
+            if job.row.kind == "pipeline"
+            else f"if its input has changed: mlctl batch resume -n {name} --changed",
         )
     folder = JobFolder(job.folder)
     if scores_changed:
@@ -557,7 +623,7 @@ def download(session: Session, name: str, *, folder: Path, output_name: str | No
             hint=f"mlctl job stream -n {name}",
         )
     planned: list[Download] = []
-    outputs = _find_outputs(job)
+    outputs = find_outputs(job)
     if output_name is not None and output_name not in outputs and output_name != "default":
         raise NotFound(
             f"job {name} has no output {output_name}",
@@ -569,19 +635,29 @@ def download(session: Session, name: str, *, folder: Path, output_name: str | No
             planned.append(Download(log, folder / "artifacts" / "user_logs"))
     chosen = [output_name] if output_name is not None else list(outputs) if takes_all else []
     for each in chosen:
-        if each in outputs and not outputs[each].is_dir():
+        if each in outputs and not outputs[each].exists():
             session.on_notice(f"job {name} is {job.status} and has no output {each}")
     planned += [Download(outputs[each], folder / "named-outputs" / each) for each in chosen if each in outputs]
     try:
         for plan in planned:
-            if plan.source.is_dir():
-                shutil.copytree(plan.source, plan.target, dirs_exist_ok=True)
+            _copy(plan)
     except (OSError, shutil.Error) as error:
         raise InvalidInput(f"cannot write to {folder}: {error}", hint=f"ls -ld {folder}; df -h .") from error
     return [plan.target for plan in planned]
 
 
-def _find_outputs(job: Job) -> dict[str, Path]:
+def _copy(plan: Download) -> None:
+    import shutil
+
+    if plan.source.is_dir():
+        shutil.copytree(plan.source, plan.target, dirs_exist_ok=True)
+    elif plan.source.exists():
+        plan.target.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(plan.source, plan.target)
+
+
+def find_outputs(job: Job) -> dict[str, Path]:
+    """Return where a job's outputs lie, by name."""
     if job.row.kind == "batch":
         return {"score": Path(job.row.spec["output"]["folder"])}
     return {name: Path(path) for name, path in read_map(job.row.spec, "output_folders").items()}

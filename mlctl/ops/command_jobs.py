@@ -17,35 +17,39 @@ from mlctl.errors import InvalidInput, Problem
 from mlctl.ops import batch_jobs, environments
 from mlctl.ops.batch_jobs import Job
 from mlctl.ops.data import resolve_input
-from mlctl.ops.datastores import find_datastore
 from mlctl.ops.session import Session
 from mlctl.registry import artifacts, jobs
 from mlctl.runtimes.environments import own_interpreter
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
 
 def check(file: Path, *, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
     """Return what is wrong with a job's file; nothing is looked up or started."""
+    from mlctl.entities.pipeline_job import job_class
     from mlctl.ops.loading import load
 
     try:
-        load(file, lambda _: CommandJob, overrides=overrides)
+        load(file, job_class, overrides=overrides)
     except InvalidInput as error:
         return error.problems or (Problem(error.message, str(file), hint=error.hint),)
     return ()
 
 
 def create(session: Session, *, file: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Job:
-    """Start a command job and return at once; nothing is left behind when it is refused."""
+    """Start a job and return at once; nothing is left behind when it is refused."""
+    from mlctl.entities.pipeline_job import PipelineJob, job_class
     from mlctl.ops.loading import load
 
-    spec = load(file, lambda _: CommandJob, overrides=overrides, options={"name": name}).to_document()
+    entity: CommandJob | PipelineJob = load(file, job_class, overrides=overrides, options={"name": name})
+    if isinstance(entity, PipelineJob):
+        from mlctl.ops import pipeline_jobs
+
+        return pipeline_jobs.create(session, entity, file)
+    spec = entity.to_document()
     folder = file.absolute().parent
     chosen = spec.get("name") or f"command-{secrets.token_hex(4)}"
-    if _NAME.fullmatch(chosen) is None:
-        raise InvalidInput(f'name: "{chosen}" is no name: up to 255 letters, digits, _ and -, the first no sign')
+    batch_jobs.check_name(chosen)
     inputs = {each: _find_input(session, value, folder) for each, value in read_map(spec, "inputs").items()}
     home = find_folder(session.settings.home, chosen)
     outputs = {
@@ -90,12 +94,7 @@ def _find_input(session: Session, value: Any, folder: Path) -> str:
 
 def _find_output(session: Session, value: Any, default: Path, folder: Path) -> str:
     given = value.get("path") if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if not isinstance(given, str):
-        return str(default)
-    found = find_datastore(session.settings, given)
-    if found is None and "://" in given:
-        raise InvalidInput(f"outputs: {given} is not on this machine", hint="give a folder: path: ./outputs")
-    return str(found or (folder / given).absolute())
+    return batch_jobs.find_place(session, given, folder, "outputs") if isinstance(given, str) else str(default)
 
 
 def _find_python(session: Session, given: Any, file: Path) -> Path:

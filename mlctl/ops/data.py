@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.errors import InvalidInput, NotFound
-from mlctl.ops import assets as asset_ops
-from mlctl.ops.assets import Operation
 from mlctl.ops.batch_documents import data_document
 from mlctl.ops.datastores import find_datastore
 from mlctl.ops.documents import Document
+from mlctl.ops.job_outputs import find_job_output
 from mlctl.ops.session import Session
 from mlctl.registry import assets
 from mlctl.registry.assets import Asset
@@ -90,7 +89,7 @@ def create(
 
 def _find_source(session: Session, text: str, folder: Path, field: str) -> Path:
     """Return the path that data is referenced by; InvalidInput for what is elsewhere, or nowhere."""
-    path = find_datastore(session.settings, text)
+    path = find_datastore(session.settings, text) or find_job_output(session, text)
     if path is None:
         if "://" in text and not text.startswith("file://"):
             raise InvalidInput(
@@ -146,11 +145,6 @@ def _walk(folder: Path | str, prefix: str) -> Iterator[tuple[str, os.stat_result
                 yield f"{prefix}{entry.name}", entry.stat()
 
 
-def show(session: Session, name: str, *, version: str | None, label: str | None) -> Document:
-    """Return one version, by number or by label."""
-    return asset_ops.show(session, KIND, name, version=version, label=label)
-
-
 def list_all(
     session: Session,
     *,
@@ -183,21 +177,6 @@ def _container(asset: Asset, resource_group: str) -> Document:
     }
 
 
-def update(
-    session: Session,
-    name: str,
-    *,
-    version: str | None,
-    label: str | None,
-    operations: Sequence[Operation] = (),
-    forces_text: bool = False,
-) -> Document:
-    """Change description, tags or properties of a version; its path is its content and is not changed."""
-    return asset_ops.update(
-        session, KIND, name, version=version, label=label, operations=operations, forces_text=forces_text
-    )
-
-
 def refuse_mounting(path: str) -> None:
     """Refuse `mount`, and say how to get the same."""
     raise InvalidInput(
@@ -214,6 +193,24 @@ def refuse_importing() -> None:
     )
 
 
+def find_folder(session: Session, text: str, base_folder: Path) -> Path:
+    """Return the path that a table's folder is at: of an asset, or of this machine."""
+    asset = _find_named(session, text)
+    if asset is None:
+        return _find_source(session, _strip_scheme(text), base_folder, "input")
+    path = Path(asset.spec["path"])
+    if not _exists(path):
+        raise _gone(asset, path)
+    return path
+
+
+def _gone(asset: Asset, path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"the files of data {asset.name}:{asset.version} are gone: {path} does not exist",
+        hint=f"put them back, or register others: mlctl data create -n {asset.name} -p PATH",
+    )
+
+
 def resolve_input(session: Session, text: str, base_folder: Path) -> tuple[str, list[str]]:
     """Return the kind (uri_file, uri_folder or mltable) and the absolute paths that an input names.
 
@@ -226,10 +223,7 @@ def resolve_input(session: Session, text: str, base_folder: Path) -> tuple[str, 
         return ("uri_folder" if path.is_dir() else "uri_file"), [str(path)]
     path = Path(asset.spec["path"])
     if not _exists(path):
-        raise InvalidInput(
-            f"the files of data {asset.name}:{asset.version} are gone: {path} does not exist",
-            hint=f"put them back, or register others: mlctl data create -n {asset.name} -p PATH",
-        )
+        raise _gone(asset, path)
     if look_into(path).digest != asset.artifact:
         session.on_notice(f"the files of data {asset.name}:{asset.version} have changed since it was registered")
     kind = str(asset.spec["type"])

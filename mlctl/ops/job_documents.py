@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.entities.stored import read_map
-from mlctl.ops.batch_jobs import Job
+from mlctl.ops.batch_jobs import Job, list_metrics, list_steps
 from mlctl.ops.documents import Document, creation_context, workspace_id
 from mlctl.ops.session import Session
 
@@ -28,8 +28,15 @@ def reference(session: Session, job: Job) -> Document:
         "name": job.row.name,
         "resourceGroup": session.resource_group,
         "status": job.status,
-        "type": "pipeline" if job.row.kind == "batch" else job.row.kind,
+        "type": _type(job),
     }
+
+
+def _type(job: Job) -> str:
+    """Return Azure's word: a batch job is a pipeline there, a step what it runs."""
+    if job.row.kind == "step":
+        return str(job.row.spec.get("type") or "command")
+    return "pipeline" if job.row.kind == "batch" else job.row.kind
 
 
 def deployment_reference(job: Job) -> Document:
@@ -44,7 +51,7 @@ def job_document(session: Session, job: Job) -> Document:
         "id": job_id(session, job),
         "name": row.name,
         "display_name": spec.get("display_name") or row.name,
-        "type": "pipeline" if row.kind == "batch" else row.kind,
+        "type": _type(job),
         "status": job.status,
         "experiment_name": spec.get("experiment_name") or "Default",
         "services": {
@@ -62,9 +69,29 @@ def job_document(session: Session, job: Job) -> Document:
     if row.kind == "batch":
         document |= {"compute": "local", "jobs": {"batchscoring": {"type": "parallel", "status": job.status}}}
         document["settings"] = {"default_compute": "local"}
+    if row.kind == "pipeline":
+        document |= {"jobs": _steps(session, job), "settings": read_map(spec, "settings")}
+    if row.kind == "step":
+        document["parent_job_name"] = spec["parent"]
     if row.error:
         document["error"] = {"code": "UserError" if job.status == "Failed" else job.status, "message": row.error}
     return document
+
+
+def _steps(session: Session, job: Job) -> Document:
+    """Return a pipeline's steps as its document shows them. name: of the step as a job of its own."""
+    steps = list_steps(session, job.row.name)
+    return {
+        step.row.spec["step"]: {
+            "type": _type(step),
+            "name": step.row.name,
+            "status": step.status,
+            "display_name": step.row.spec["display_name"],
+            "inputs": _inputs(step),
+            "outputs": _outputs(step),
+        }
+        for step in steps
+    }
 
 
 def _context(job: Job) -> Document:
@@ -87,6 +114,7 @@ def _metrics(job: Job) -> dict[str, str]:
 
 def _properties(job: Job) -> dict[str, str]:
     found = _metrics(job)
+    found |= {f"mlctl.metrics.{name}": f"{value:g}" for name, value in list_metrics(job).items()}
     found |= {f"mlctl.{name}": str(job.progress[name]) for name in _COUNTS if job.progress.get(name) is not None}
     if job.row.endpoint:
         found |= {"azureml.batchEndpoint": job.row.endpoint, "azureml.deploymentname": str(job.row.deployment)}
@@ -119,5 +147,8 @@ def _outputs(job: Job) -> Document:
     if job.row.kind == "batch":
         output = job.row.spec["output"]
         return {"score": {"type": "uri_folder", "mode": "rw_mount", "path": output["folder"]}}
-    folders = read_map(job.row.spec, "output_folders")
-    return {name: {"type": "uri_folder", "mode": "rw_mount", "path": path} for name, path in folders.items()}
+    folders, types = read_map(job.row.spec, "output_folders"), read_map(job.row.spec, "output_types")
+    return {
+        name: {"type": types.get(name, "uri_folder"), "mode": "rw_mount", "path": path}
+        for name, path in folders.items()
+    }

@@ -117,14 +117,9 @@ def _refuse_other_family(document: Document, model_class: type[Entity]) -> None:
     other = find_other_family(document.data, kind.family)
     if other is not None:
         article = "an" if other[0] in "aeiou" else "a"
-        create = f"mlctl {other} create -f {document.file}"
-        hint = (
-            create
-            if other != "component"
-            else f"a batch deployment of type pipeline names it: component: {document.file}"
-        )
         raise InvalidInput(
-            f"{document.file} describes {article} {other}, no {kind.family}; nothing was changed", hint=hint
+            f"{document.file} describes {article} {other}, no {kind.family}; nothing was changed",
+            hint=f"mlctl {other} create -f {document.file}",
         )
 
 

@@ -21,7 +21,10 @@ NOT_RESPONDING = "NotResponding"
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job. kind: batch, command or pipeline. spec: what was asked for. error: why it failed. Times: epoch seconds."""
+    """A job. kind: batch, command, pipeline, or a pipeline's step. spec: what was asked for. Times: epoch seconds.
+
+    error: why it failed.
+    """
 
     name: str
     kind: str
@@ -89,7 +92,10 @@ def get(store: Store, name: str) -> JobRow:
     """Return a job; NotFound names the newest ones."""
     found = find(store, name)
     if found is None:
-        newest = [row["name"] for row in store.rows("SELECT name FROM jobs ORDER BY created_at DESC LIMIT 3")]
+        newest = [
+            row["name"]
+            for row in store.rows("SELECT name FROM jobs WHERE kind != 'step' ORDER BY created_at DESC LIMIT 3")
+        ]
         raise NotFound(
             f"there is no job {name}" + (f" (the newest: {', '.join(newest)})" if newest else ""),
             hint="mlctl job list" if newest else "mlctl batch invoke -n ENDPOINT --input PATH",
@@ -106,11 +112,40 @@ def find_request(store: Store, request_id: str) -> JobRow | None:
 def list_jobs(
     store: Store, *, endpoint: str | None = None, workspace: str | None = None, limit: int | None = None
 ) -> list[JobRow]:
-    """Return jobs, the newest first."""
+    """Return jobs, the newest first; steps are found by `list_steps`."""
     rows = store.rows(
-        "SELECT * FROM jobs WHERE (? IS NULL OR endpoint = ?) AND (? IS NULL OR workspace = ?)"
+        "SELECT * FROM jobs WHERE kind != 'step' AND (? IS NULL OR endpoint = ?) AND (? IS NULL OR workspace = ?)"
         " ORDER BY created_at DESC, rowid DESC LIMIT ?",
         (endpoint, endpoint, workspace, workspace, -1 if limit is None else limit),
+    )
+    return [_read(row) for row in rows]
+
+
+def name_step(job: str, step: str) -> str:
+    """Return the name of a pipeline's step: no job's own name has a dot."""
+    return f"{job}.{step}"
+
+
+def split_step(name: str) -> tuple[str, str]:
+    """Return the job and the step that a name means; the step is empty for a whole job."""
+    job, _, step = name.partition(".")
+    return job, step
+
+
+def list_steps(store: Store, job: str) -> list[JobRow]:
+    """Return the steps of a pipeline job, in the order in which they can run."""
+    rows = store.rows(
+        "SELECT * FROM jobs WHERE kind = 'step' AND substr(name, 1, ?) = ? ORDER BY rowid", (len(job) + 1, f"{job}.")
+    )
+    return [_read(row) for row in rows]
+
+
+def list_alike(store: Store, reuse_key: str) -> list[JobRow]:
+    """Return the completed steps that did the same with the same input, the newest first."""
+    rows = store.rows(
+        "SELECT * FROM jobs WHERE kind = 'step' AND state = 'Completed' AND json_extract(spec, '$.reuse_key') = ?"
+        " ORDER BY ended_at DESC LIMIT 5",
+        (reuse_key,),
     )
     return [_read(row) for row in rows]
 

@@ -159,6 +159,14 @@ def kill_session(process: ProcessId) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def kill_members(session: int, variable: str) -> None:
+    """Kill what is left of a session whose leader may be gone: the processes that were started with `NAME=VALUE`."""
+    for pid in _members(session):
+        with contextlib.suppress(OSError):
+            if variable.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+
+
 def _members(session: int) -> list[int]:
     found: list[int] = []
     for pid in _all_pids():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from mlctl.scoring.answers import (
     CLIENT_LEFT,
@@ -22,7 +25,7 @@ from mlctl.scoring.answers import (
 from mlctl.scoring.cors import MakeHeaders
 from mlctl.scoring.dispatch import Ticket
 from mlctl.scoring.exchange import exchange_of, finish_late, send_answer, send_pieces
-from mlctl.scoring.request_ids import assign_ids
+from mlctl.scoring.request_ids import RequestIds, assign_ids
 from mlctl.scoring.wire import query_to_text
 
 SERVER_VERSION = "mlctl/1"
@@ -34,7 +37,9 @@ Headers = dict[bytes, bytes]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answered = tuple[Answer, Ticket | None]
+StartTask = Callable[[Coroutine[Any, Any, None]], object]
 Handler = Callable[[Scope, Headers, Receive], Awaitable[Answered]]
+_logger = logging.getLogger("azmlinfsrv")
 # What is asked for again and again by whoever looks after the replica.
 _UNOBSERVED = frozenset({"/", "/metrics"})
 
@@ -87,7 +92,7 @@ class ScoringApp:
         observers: Sequence[Observer],
         answer_metrics: Callable[[], Answer] | None = None,
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self._enter = enter
         self._observers = tuple(observers)
         self._own_headers = own_headers
@@ -100,6 +105,8 @@ class ScoringApp:
             **self._metrics_route(),
         }
         self.is_ready = False
+        self._is_direct = False
+        self._arrived: list[Ticket] = []
 
     def open(self, describe: Callable[[bytes], Answer], make_cors: MakeHeaders | None, *, is_raw: bool) -> None:
         """Begin to score. describe: answers `/swagger.json`, given the query. is_raw: run() takes whole requests.
@@ -122,8 +129,55 @@ class ScoringApp:
             "/swagger.json": route(answer_swagger, *probed),
             **self._metrics_route(),
         }
+        self._is_direct = not is_raw and make_cors is None
         self.is_ready = True
         self._opened.set()
+
+    def begin(self, exchange: RequestResponseCycle, start_task: StartTask) -> bool:
+        """Take a request that has arrived as a whole, without a task for it; False: it needs one.
+
+        Such a request waits for nothing but its turn. start_task: for what is left to do where an answer cannot be
+        written at once.
+        """
+        scope: Any = exchange.scope
+        if not self._is_direct or scope["path"] != "/score" or scope["method"] != "POST":
+            return False
+        started_s = time.perf_counter()
+        headers: Headers = dict(scope["headers"])
+        ids = assign_ids(headers)
+        if ids.refusal:
+            return False
+        exchange.flow.resume_reading()  # paused at 64 KiB
+        delivery = Delivery(self, ids, started_s, start_task)
+        delivery.ticket = ticket = Ticket(bytes(exchange.body), headers, scope, delivery, exchange)
+        if not self._arrived:
+            # Those of other connections that are read in this turn of the loop come along: run()'s thread wakes once.
+            self.loop.call_soon(self._enter_all)
+        self._arrived.append(ticket)
+        return True
+
+    def _enter_all(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for ticket in arrived:
+            self._enter(ticket)
+
+    def deliver(
+        self, ticket: Ticket, answer: Answer, ids: RequestIds, started_s: float
+    ) -> Coroutine[Any, Any, None] | None:
+        """Write an answer of `/score` and tell the observers; returns what is still to be awaited."""
+        exchange: RequestResponseCycle = ticket.connection
+        if answer is not CLIENT_LEFT:
+            send_answer(exchange, answer, self._add_headers(ids, ticket.headers))
+        handled = _make_handled((ticket.scope, ticket.headers, ids.request_id, ticket, answer, started_s))
+        for observe in self._observers:
+            observe(handled)
+        if answer.stream is not None:
+            return send_pieces(exchange, answer.stream)
+        return None if exchange.response_complete else finish_late(exchange)
+
+    def _add_headers(self, ids: RequestIds, headers: Mapping[bytes, bytes]) -> bytes:
+        added = ids.headers + self._own_headers
+        return added + b"TraceId: %b\r\n" % headers[b"traceid"] if b"traceid" in headers else added
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -139,9 +193,7 @@ class ScoringApp:
                 answer = ids.refusal
             else:
                 answer, ticket = await route.handle(scope, headers, receive)
-            added = ids.headers + self._own_headers
-            if b"traceid" in headers:
-                added += b"TraceId: %b\r\n" % headers[b"traceid"]
+            added = self._add_headers(ids, headers)
         if answer is not CLIENT_LEFT:
             send_answer(exchange_of(receive), answer, added)
         if scope["path"] not in _UNOBSERVED:
@@ -186,17 +238,60 @@ class ScoringApp:
         body = await _read_body(headers, receive) if method == "POST" else query_to_text(scope["query_string"])
         if isinstance(body, Answer):
             return body, None
-        ticket = Ticket(body, headers, scope, self._loop.create_future(), exchange_of(receive))
+        answer: asyncio.Future[Answer] = self.loop.create_future()
+        ticket = Ticket(body, headers, scope, answer, exchange_of(receive))
         self._enter(ticket)
-        return await ticket.answer, ticket
+        return await answer, ticket
 
     async def _answer_raw_score(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         body = await _read_body(headers, receive)
         if isinstance(body, Answer):
             return body, None
-        ticket = Ticket(body, headers, scope, self._loop.create_future(), exchange_of(receive))
+        answer: asyncio.Future[Answer] = self.loop.create_future()
+        ticket = Ticket(body, headers, scope, answer, exchange_of(receive))
         self._enter(ticket)
-        return await ticket.answer, ticket
+        return await answer, ticket
+
+
+class Delivery:
+    """Where the answer to a request without a task goes: stands in its ticket in place of a future."""
+
+    __slots__ = ("_app", "_ids", "_is_done", "_start_task", "_started_s", "ticket")
+
+    def __init__(self, app: ScoringApp, ids: RequestIds, started_s: float, start_task: StartTask) -> None:
+        self._app = app
+        self._ids = ids
+        self._started_s = started_s
+        self._start_task = start_task
+        self._is_done = False
+        self.ticket: Ticket | None = None
+
+    def done(self) -> bool:
+        """Say whether there is an answer."""
+        return self._is_done
+
+    def cancelled(self) -> bool:
+        """Say whether nobody waits any more: a client that has left is noticed later."""
+        return False
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that the answer is set in."""
+        return self._app.loop
+
+    def set_result(self, result: Answer, /) -> None:
+        """Send the answer. Whatever happens here must not reach who hands out the other requests' answers."""
+        self._is_done = True
+        ticket, self.ticket = self.ticket, None  # they hold each other, which only the garbage collector would end
+        if ticket is None:
+            return
+        try:
+            rest = self._app.deliver(ticket, result, self._ids, self._started_s)
+        except Exception:
+            _logger.exception("An answer could not be sent")
+            ticket.connection.transport.close()
+        else:
+            if rest is not None:
+                self._start_task(rest)
 
 
 def _let_origins_read(handle: Handler, make_cors: MakeHeaders) -> Handler:

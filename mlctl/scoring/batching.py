@@ -25,6 +25,7 @@ from mlctl.scoring.inputs import choose_joined_reader, minds_type
 from mlctl.scoring.joining import Basket, Batch, Frame, RowFinder
 from mlctl.scoring.options import MicroBatching
 from mlctl.scoring.scorer import headers_for_script
+from mlctl.scoring.text_cutting import TextPlan, plan_text
 from mlctl.scoring.user_code import Kind, Script
 from mlctl.scoring.wire import Encoded
 
@@ -42,10 +43,11 @@ RunJoined = Callable[[str, Ticket], object]
 
 
 class _Way(NamedTuple):
-    """How results are cut. form: how they are written where they are text."""
+    """How results are cut. form: how they are written where they are text. text: how such text is cut undecoded."""
 
     plan: Plan
     form: Form | None
+    text: TextPlan | None
 
 
 class Batching:
@@ -117,6 +119,8 @@ class Batching:
                 return None if parts is None else list(map(encode, parts))
             if not way.form.may_have_written(result):
                 return None
+            if way.text is not None and (texts := way.text.cut(result, spans, batch.row_count)) is not None:
+                return list(map(encode, texts))
             parts = way.plan.cut(json.loads(result), spans, batch.row_count)
             return None if parts is None else [encode(way.form.write(part)) for part in parts]
         except Exception:  # objects of the script take part in the encoding
@@ -140,7 +144,8 @@ class Batching:
             texts = [_read_text(body, is_text) for body in (joined, *singles)]
             first, *others = map(json.loads, texts)
             plan = learn_plan(first, others, [rows.row_count for rows in batch.rows])
-            way = _Way(plan, find_form(texts) if is_text else None)
+            form = find_form(texts) if is_text else None
+            way = _Way(plan, form, plan_text(plan, form) if form else None)
         except (ValueError, RecursionError):
             self._switch_off("run() does not return JSON")
         except Unlike as exc:

@@ -46,35 +46,35 @@ class Constant(Plan):
     """Something that is the same in every result, such as the names of the classes. value: as decoded from JSON."""
 
     def __init__(self, value: Any) -> None:
-        self._value = value
+        self.value = value
 
     def cut(self, result: Any, spans: Sequence[slice], row_count: int) -> Iterable[Any] | None:
         """Give it to all; a new value does not fit."""
         plain: Any = result.tolist() if _is_numpy(result) else result
         if isinstance(plain, tuple):
             plain = list(cast("tuple[Any, ...]", plain))
-        return [result] * len(spans) if is_close(plain, self._value) else None
+        return [result] * len(spans) if is_close(plain, self.value) else None
 
 
 class ByField(Plan):
     """An object, cut field by field."""
 
     def __init__(self, fields: dict[str, Plan]) -> None:
-        self._fields = fields
+        self.fields = fields
         self.is_by_row = any(plan.is_by_row for plan in fields.values())
 
     def cut(self, result: Any, spans: Sequence[slice], row_count: int) -> Iterable[Any] | None:
         """Cut each field, and put the parts together again."""
         kind = _kind(result)
-        if kind is not dict or list(result) != list(self._fields):
+        if kind is not dict or list(result) != list(self.fields):
             return None
         columns: list[Iterable[Any]] = []
-        for name, plan in self._fields.items():
+        for name, plan in self.fields.items():
             column = plan.cut(result[name], spans, row_count)
             if column is None:
                 return None
             columns.append(column)
-        return [dict(zip(self._fields, parts, strict=True)) for parts in zip(*columns, strict=True)]
+        return [dict(zip(self.fields, parts, strict=True)) for parts in zip(*columns, strict=True)]
 
 
 def _is_numpy(value: Any) -> bool:

@@ -33,6 +33,26 @@ class Connection(Protocol):
     disconnected: bool
 
 
+class Reply(Protocol):
+    """Where an answer is set, in the loop: a future, or what does as one."""
+
+    def done(self) -> bool:
+        """Say whether there is an answer."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Say whether nobody waits for one any more."""
+        ...
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that the answer is set in."""
+        ...
+
+    def set_result(self, result: Answer, /) -> None:
+        """Set the answer."""
+        ...
+
+
 class Ticket:
     """One request on its way to run().
 
@@ -44,12 +64,12 @@ class Ticket:
     """
 
     __slots__ = (
-        "_connection",
         "_unclaimed",
         "answer",
         "body",
         "call",
         "claimed_s",
+        "connection",
         "deadline_s",
         "encoded_s",
         "entered_s",
@@ -66,8 +86,8 @@ class Ticket:
         body: bytes,
         headers: Mapping[bytes, bytes],
         scope: Mapping[str, Any],
-        answer: asyncio.Future[Answer],
-        connection: Connection,
+        answer: Reply,
+        connection: Any,
     ) -> None:
         self.body = body
         self.headers = headers
@@ -79,7 +99,7 @@ class Ticket:
         self.claimed_s = self.run_started_s = self.run_ended_s = self.encoded_s = 0.0
         self.deadline_s = 0.0
         self.is_admitted = False
-        self._connection = connection
+        self.connection = connection
         self._unclaimed = threading.Lock()
 
     def claim(self) -> bool:
@@ -88,7 +108,7 @@ class Ticket:
 
     def is_abandoned(self) -> bool:
         """Say whether the client has gone."""
-        return self._connection.disconnected
+        return self.connection.disconnected
 
 
 Score = Callable[[Ticket], Answer]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _LARGEST_HEAD_BYTES = 60 * 1024
 _HEAD_WITHIN_S = 30.0
@@ -18,6 +20,14 @@ _REQUEST_WITHIN_S = 300.0
 _INVALID = "The request is not valid HTTP."
 _TOO_LARGE = "The headers are larger than 60 KiB."
 _TOO_SLOW = "The request took too long to arrive."
+
+
+StartTask = Callable[[Coroutine[Any, Any, None]], object]
+Begin = Callable[[RequestResponseCycle, StartTask], bool]
+
+
+def _begin_nothing(_cycle: RequestResponseCycle, _start_task: StartTask) -> bool:
+    return False
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -28,19 +38,80 @@ class BoundedProtocol(HttpToolsProtocol):
     _limit_s = 0.0
     _timer: asyncio.TimerHandle | None = None
 
+    _begun: tuple[RequestResponseCycle, Any] | None = None
+    _is_at_head = False
+    _idle_since_s: float | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, and close the connection if nothing comes."""
+        self._begin: Begin = getattr(self.config.app, "begin", _begin_nothing)
         super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._disarm()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived, and see to what has not."""
-        self._unset_keepalive_if_required()
+        self._parse(data)
+        if self._begun is not None:
+            (cycle, app), self._begun = self._begun, None
+            if cycle.more_body or cycle.disconnected or not self._begin(cycle, self._start_task):
+                super()._start_asgi_task(cycle, app)
+
+    def on_headers_complete(self) -> None:
+        """Note a request; how it is begun with depends on whether its body is there as well."""
+        self._is_at_head = True
+        super().on_headers_complete()
+        self._is_at_head = False
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        """Note since when nothing is asked for. One timer serves all such times: most are over long before it."""
+        self._idle_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idle(self.timeout_keep_alive)
+
+    def _watch_idle(self, wait_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection over which nothing has come for long."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since_s is None:
+            return
+        left_s = self._idle_since_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0.001:  # what the loop's clock counts in
+            self._watch_idle(left_s)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._is_at_head:
+            self._begun = (cycle, app)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start_task(self, rest: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(rest)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _parse(self, data: bytes) -> None:
+        self._idle_since_s = None
         parser = self.parser
         if parser is None:  # the connection is lost
             return

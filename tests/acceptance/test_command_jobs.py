@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.conftest import Machine
 from tests.waiting import wait_until
@@ -76,3 +79,51 @@ def test_a_wrong_file_is_refused_where_it_is_wrong(machine: Machine) -> None:
     assert "${{inputs.rte}} names no input" in ran.err
     assert "train.yml:4:1" in ran.err
     assert machine.ok("job", "list").json == []
+
+
+# Stands in for MLflow, of which the tests' environment need not have a version: it writes what MLflow's file store
+# does, where the variables that MLflow reads say.
+TRACKED = """
+import os, pathlib, urllib.parse
+assert os.environ["MLFLOW_ALLOW_FILE_STORE"] == "true"
+store = pathlib.Path(urllib.parse.urlparse(os.environ["MLFLOW_TRACKING_URI"]).path)
+metrics = store / "0" / "run" / "metrics"
+metrics.mkdir(parents=True)
+(metrics / "auc").write_text("1700000000000 0.91 0\\n1700000000001 0.93 1\\n")
+"""
+
+
+def test_metrics_that_a_command_logs_are_shown(machine: Machine) -> None:
+    _write(machine, "command: python train.py\ncode: ./src\n")
+    (machine.work / "src" / "train.py").write_text(TRACKED)
+    shown = machine.ok("job", "create", "-f", str(machine.work / "train.yml"), "--stream").out
+    document = json.loads(shown[shown.index("{") :])
+    assert document["properties"]["mlctl.metrics.auc"] == "0.93"
+
+
+def test_mlflow_itself_logs_into_the_jobs_folder(machine: Machine) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed here")
+    _write(machine, "command: python train.py\ncode: ./src\n")
+    text = "import mlflow\nmlflow.log_metric('auc', 0.91)\nmlflow.log_metric('auc', 0.93)\n"
+    (machine.work / "src" / "train.py").write_text(text)
+    machine.ok("job", "create", "-f", str(machine.work / "train.yml"), "--stream", "-n", "j")
+    assert machine.ok("job", "show", "j").json["properties"]["mlctl.metrics.auc"] == "0.93"
+
+
+def test_a_model_is_registered_from_a_jobs_output(machine: Machine, tmp_path: Path) -> None:
+    machine.ok("job", "create", "-f", _write(machine), "--stream", "--name", "train-1")
+    made = machine.ok("model", "create", "-n", "fraud", "-p", "azureml://jobs/train-1/outputs/model").json
+    assert made["version"] == "1"
+    machine.ok("model", "download", "-n", "fraud", "-v", "1", "-p", str(tmp_path))
+    assert (tmp_path / "fraud/model/model.txt").read_text() == "trained"
+    path = "azureml://jobs/train-1/outputs/model/paths/model.txt"
+    assert machine.ok("data", "create", "-n", "d", "-t", "uri_file", "-p", path).json["path"].endswith("/model.txt")
+    missing = machine.run("model", "create", "-n", "fraud", "-p", "azureml://jobs/train-1/outputs/modl")
+    assert (missing.code, "it has: model" in missing.err) == (3, True)
+
+
+def test_what_a_command_writes_into_outputs_is_an_artifact(machine: Machine) -> None:
+    text = "command: mkdir outputs && echo 1 > outputs/m.txt\n"
+    machine.ok("job", "create", "-f", _write(machine, text), "--stream", "--name", "j")
+    path = "azureml://jobs/j/outputs/artifacts/paths/outputs/m.txt"
+    assert machine.ok("model", "create", "-n", "m", "-p", path).json["name"] == "m"

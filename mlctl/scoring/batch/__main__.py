@@ -69,6 +69,8 @@ class Worker:
 
     def _start(self) -> BatchScript | None:
         phase = "import"
+        # The worker's own arguments are none of the script's business.
+        sys.argv = [self._order.entry_script, *self._order.arguments]
         try:
             script = load_batch_script(self._order, self._rows)
             phase = "init"

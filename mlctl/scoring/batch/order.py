@@ -20,6 +20,7 @@ class WorkerOrder:
     no_code: what scores in place of a script.
     parts: the folder for what this worker writes. name: `process001`. logs: the job's folder of user logs.
     life_log: the file in which a worker notes how it gets on.
+    arguments: for sys.argv of the script.
     """
 
     app_root: Path
@@ -37,6 +38,7 @@ class WorkerOrder:
     output_folder: Path
     logging_level: str
     no_code: str | None = None
+    arguments: tuple[str, ...] = ()
 
 
 def read_order(file: Path) -> WorkerOrder:
@@ -44,4 +46,5 @@ def read_order(file: Path) -> WorkerOrder:
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     for name in ("app_root", "parts", "logs", "output_folder", "model_dir", "life_log"):
         fields[name] = Path(fields[name]) if fields[name] else None
+    fields["arguments"] = tuple(fields.get("arguments") or ())
     return WorkerOrder(**fields)

@@ -247,7 +247,9 @@ def test_kills_while_a_packed_table_is_read_lose_and_double_nothing(desk: Desk) 
     path = desk.work / "a.csv.gz"
     pandas.DataFrame({"n": range(600_000)}).to_csv(path, index=False)
     script = "import time\ndef run(mini_batch):\n    time.sleep(0.01)\n    return mini_batch * 2"
-    undisturbed = desk.run(script, path, mode="rows", mini_batch_size=2000, instance_count=2).output.read_bytes()
+    calm = desk.run(script, path, mode="rows", mini_batch_size=2000, instance_count=2)
+    assert calm.row.state == "Completed", (calm.row, calm.progress, calm.errors())
+    undisturbed = calm.output.read_bytes()
     name = desk.start(script, path, mode="rows", mini_batch_size=2000, instance_count=2, max_retries=20)
     folder = find_folder(desk.home, name)
     kills = 0

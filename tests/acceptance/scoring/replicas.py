@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-DEADLINE_S = 15
+DEADLINE_S = 40
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

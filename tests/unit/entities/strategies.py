@@ -15,12 +15,14 @@ from mlctl.entities.batch_deployment import (
     ModelBatchDeployment,
     PipelineBatchDeployment,
 )
-from mlctl.entities.component import InputPort, PipelineComponent, Step
+from mlctl.entities.component import PipelineComponent, Step
 from mlctl.entities.compute import Compute, ComputeTypes
 from mlctl.entities.deployment_settings import Collection, TargetUtilizationScaleSettings
 from mlctl.entities.endpoint import Identity, TrafficMap
 from mlctl.entities.environment import InlineEnvironment
+from mlctl.entities.parallel_step import MiniBatchSize, ParallelStep
 from mlctl.entities.parts import Part
+from mlctl.entities.ports import InputPort, StepType
 from mlctl.entities.schedule import CronExpression, CronTrigger, Moment, OneOrMany, RecurrenceTrigger, TimeZone
 from mlctl.entities.values import (
     AnyMap,
@@ -126,6 +128,8 @@ _STRATEGIES: dict[type[Value], Callable[[Any], st.SearchStrategy[Any]]] = {
     Flag: _for_flag,
     Choice: _for_choice,
     ComputeTypes: _for_choice,
+    StepType: _for_choice,
+    MiniBatchSize: lambda value: st.integers(1, 1000) | st.integers(1, 1000).map(str),
     Name: lambda value: NAMES,
     AssetName: _for_asset_name,
     ReferenceText: lambda value: REFERENCES,
@@ -178,6 +182,16 @@ def _keep_own_count(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "settings": _without(data["settings"], "instance_count")} if data.get("settings") else data
 
 
+def _name_input(data: dict[str, Any]) -> dict[str, Any]:
+    inputs = {"rows": "azureml:rows:1", **(data.get("inputs") or {})}
+    return {**data, "inputs": inputs, "input_data": "${{inputs.rows}}", "task": _without(data["task"], "append_row_to")}
+
+
+def _name_steps(data: dict[str, Any]) -> dict[str, Any]:
+    steps = {f"step_{number}": step for number, step in enumerate(data["jobs"].values())}
+    return {**data, "jobs": steps or {"prep": {"command": "ls"}}}
+
+
 # Models whose fields have to fit each other -> how a document is made to.
 _MENDED: dict[type[Part], Callable[[dict[str, Any]], dict[str, Any]]] = {
     PipelineBatchDeployment: _keep_one_of("job_definition", "component", "./component.yml"),
@@ -188,6 +202,7 @@ _MENDED: dict[type[Part], Callable[[dict[str, Any]], dict[str, Any]]] = {
     InputPort: lambda data: _without(data, "default"),
     CronTrigger: lambda data: _without(data, "end_time"),
     RecurrenceTrigger: lambda data: _without(data, "end_time"),
-    PipelineComponent: lambda data: data if data["jobs"] else {**data, "jobs": {"prep": {"command": "ls"}}},
+    ParallelStep: _name_input,
+    PipelineComponent: _name_steps,
     Compute: lambda data: {**data, "properties": {"mlctl.dask.scheduler": "tcp://127.0.0.1:8786"}},
 }

@@ -331,10 +331,11 @@ class Replica:
     def enter(self, body: bytes, *, is_gone: bool = False) -> asyncio.Future[Answer]:
         client = Client()
         client.disconnected = is_gone
-        ticket = Ticket(body, {}, {}, self.loop.create_future(), client)
+        answer: asyncio.Future[Answer] = self.loop.create_future()
+        ticket = Ticket(body, {}, {}, answer, client)
         self.admission.enter(ticket)
         self.dispatcher.put(ticket)
-        return ticket.answer
+        return answer
 
 
 @pytest.mark.parametrize("threads", [1, 4])

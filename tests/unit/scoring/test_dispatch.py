@@ -37,10 +37,11 @@ class Bench:
         self.dispatcher.start_threads(threads, score)
 
     def enter(self, body: bytes, client: Client | None = None) -> asyncio.Future[Answer]:
-        ticket = Ticket(body, {}, {}, self.loop.create_future(), client or Client())
+        answer: asyncio.Future[Answer] = self.loop.create_future()
+        ticket = Ticket(body, {}, {}, answer, client or Client())
         self.admission.enter(ticket)
         self.dispatcher.put(ticket)
-        return ticket.answer
+        return answer
 
 
 Scenario = Callable[[], Coroutine[Any, Any, None]]

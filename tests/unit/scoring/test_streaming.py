@@ -23,7 +23,8 @@ class Bench:
 
     def __init__(self, pieces: Iterator[bytes], loop: asyncio.AbstractEventLoop) -> None:
         self.client = Client()
-        self.ticket = Ticket(b"", {}, {}, loop.create_future(), self.client)
+        self.answered: asyncio.Future[Answer] = loop.create_future()
+        self.ticket = Ticket(b"", {}, {}, self.answered, self.client)
         self.closed = 0
         self.stream = Stream(pieces, None, self._close)
         self.answer = Answer(200, b"", b"", self.stream)
@@ -68,7 +69,7 @@ def test_all_pieces_arrive_in_order(pieces: int, size: int) -> None:
     async def test(loop: asyncio.AbstractEventLoop) -> None:
         bench = Bench(count(pieces, size), loop)
         thread = bench.start()
-        assert await bench.ticket.answer is bench.answer
+        assert await bench.answered is bench.answer
         assert await take_all(bench.stream) == b"".join(count(pieces, size))
         thread.join(10)
         assert (bench.closed, bench.stream.has_failed, bench.error) == (1, False, None)
@@ -80,7 +81,7 @@ def test_pieces_stay_though_the_answer_is_handed_over_by_another_way_first() -> 
     async def test(loop: asyncio.AbstractEventLoop) -> None:
         bench = Bench(count(3), loop)
         bench.start().join(10)  # the loop has not run since
-        bench.ticket.answer.set_result(bench.answer)
+        bench.answered.set_result(bench.answer)
         await asyncio.sleep(0)
         assert await take_all(bench.stream) == b"\0\1\2"
 
@@ -90,7 +91,7 @@ def test_pieces_stay_though_the_answer_is_handed_over_by_another_way_first() -> 
 def test_nothing_is_made_for_a_request_that_was_given_up() -> None:
     async def test(loop: asyncio.AbstractEventLoop) -> None:
         bench = Bench(iter(lambda: b"x" * 10_000, None), loop)  # without an end
-        bench.ticket.answer.cancel()
+        bench.answered.cancel()
         thread = bench.start()
         await loop.run_in_executor(None, thread.join, 10)
         assert not thread.is_alive()
@@ -110,7 +111,7 @@ def test_maker_waits_for_a_slow_reader_and_ends_when_it_leaves() -> None:
 
         bench = Bench(make(), loop)
         thread = bench.start()
-        await bench.ticket.answer
+        await bench.answered
         taken = 0
         while taken < 1_000_000:
             taken += len(await bench.stream.take())
@@ -132,7 +133,7 @@ def test_maker_that_breaks_off_is_told_from_one_that_ends() -> None:
 
         bench = Bench(make(), loop)
         thread = bench.start()
-        await bench.ticket.answer
+        await bench.answered
         assert await take_all(bench.stream) == b"x"
         thread.join(10)
         assert bench.stream.has_failed
