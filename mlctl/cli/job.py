@@ -147,7 +147,11 @@ def follow_to_end(state: State, name: str, out: TextIO) -> Job:
     """Follow a job; Ctrl-C leaves it running, unless told otherwise on a terminal."""
     state.finish()
 
+    is_quiet = state.only_errors and out is sys.stderr
+
     def say(text: str) -> None:
+        if is_quiet:
+            return
         out.write(f"{text}\n")
         out.flush()
 

@@ -116,3 +116,18 @@ def test_a_name_for_something_else_is_refused_while_it_runs_and_after(batch: Mac
     finish(batch, "november")
     with pytest.raises(Conflict, match="it does something else"):
         invoke(batch, job_name="november", output_format="jsonl")
+
+
+def test_what_is_said_while_following_goes_to_stderr_and_can_be_silenced(batch: Machine) -> None:
+    line = ("batch", "invoke", "-n", "fraud-batch", "--input", "tx", "--stream", "--query", "status", "-o", "tsv")
+    told = batch.ok(*line)
+    assert told.out == "Completed\n"
+    assert ": Completed\nCompleted in " in told.err
+    assert "3 files in · 3 scored · 0 failed" in told.err
+    silent = batch.ok(*line, "--only-show-errors")
+    assert (silent.out, silent.err) == ("Completed\n", "")
+    batch.write_script("def run(paths):\n    raise ValueError('no')\n")
+    batch.ok("batch-deployment", "create", "-f", "classic.yml")
+    failed = batch.run(*line)
+    assert (failed.code, failed.out) == (1, "Failed\n")
+    assert failed.err.count("No succeeded mini batch item") == 1
