@@ -142,7 +142,7 @@ def draw_picture(job: Job, pace: Pace) -> Iterator[str]:
     many = len(workers) or int(job.row.spec["instance_count"])
     yield f"job {job.row.name}   {count}{many} worker{'s' if many > 1 else ''}"
     done = int(progress.get("items_done") or 0)
-    words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing"}
+    words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing", "NotResponding": "stopped"}
     word = words.get(job.status, job.status)
     share = f"{_bar(done / total)} {100 * done / total:3.0f} %   " if total else ""
     rate = f"   {show_rate(pace.per_second, unit)}" if pace.per_second else ""
@@ -256,8 +256,8 @@ def summarize(job: Job, *, tells_why: bool = True) -> Iterator[str]:
         f"{int(progress.get('items_failed') or 0):,} failed"
     )
     yield f"{job.status} in {took_s:.1f} s     {counts}"
-    if job.row.error and tells_why:
-        yield f"why           {job.row.error}"
+    if job.why and tells_why:
+        yield f"why           {job.why}"
     if job.hint and tells_why:
         yield f"what to do    {job.hint}"
     if progress.get("output"):

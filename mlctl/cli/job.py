@@ -170,9 +170,7 @@ def end(job: Job) -> None:
         return
     failed = batch_jobs.count_failed(job)
     if job.status != "Completed":
-        raise InvalidInput(
-            f"job {job.row.name} is {job.status}" + (f": {job.row.error}" if job.row.error else ""), hint=job.hint
-        )
+        raise InvalidInput(f"job {job.row.name} is {job.status}" + (f": {job.why}" if job.why else ""), hint=job.hint)
     if failed and job.row.spec.get("fail_on_failed_items"):
         raise InvalidInput(
             f"{failed:,} items could not be scored (--fail-on-failed-items)",

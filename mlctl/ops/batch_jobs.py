@@ -76,6 +76,13 @@ class Job:
     folder: Path
 
     @property
+    def why(self) -> str:
+        """Why it did not get to its end; empty when it did, or when that was wanted."""
+        if self.status == jobs.NOT_RESPONDING:
+            return "its coordinator is gone, killed or with the machine; what is committed is kept"
+        return self.row.error or ""
+
+    @property
     def hint(self) -> str:
         """What to do about how it ended."""
         if self.row.kind in ("batch", "pipeline") and self.status in ("Canceled", jobs.NOT_RESPONDING):

@@ -101,6 +101,7 @@ def test_a_job_whose_coordinator_was_killed_is_told_and_canceled(batch: Machine)
     wait_until(lambda: not find_labelled("mlctl.scoring.batch", "--job", name), 60, "its workers to end")
     followed = batch.run("job", "stream", "-n", name)
     assert (followed.code, f"mlctl batch resume -n {name}" in followed.err) == (1, True)
+    assert "is NotResponding: its coordinator is gone" in followed.err
     batch.ok("job", "cancel", "-n", name)
     assert status(batch, name) == "Canceled"
 
