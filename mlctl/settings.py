@@ -54,11 +54,6 @@ class Settings:
         return self.home / "mounts"
 
     @property
-    def batch_mounts(self) -> Path:
-        """The same for batch deployments, whose endpoints may be called as an online one is."""
-        return self.home / "batch-mounts"
-
-    @property
     def logs(self) -> Path:
         """Logs of daemon, gateway and replicas."""
         return self.home / "logs"

@@ -16,7 +16,7 @@ from mlctl.cli.main import COMMANDS, make_root
 SOURCE = Path(__file__).parent.parent / "docs" / "reference" / "az-ml-surface.json"
 GROUPS = (
     *("online-endpoint", "online-deployment", "model", "environment"),
-    *("batch-endpoint", "batch-deployment", "data", "component", "compute", "schedule"),
+    *("batch-endpoint", "batch-deployment", "data", "component", "compute", "job", "schedule"),
 )
 WIDTH = 100
 REFUSED, ACCEPTED = "Refused: ", "Accepted as in az"

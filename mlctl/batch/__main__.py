@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,11 @@ class Coordinator:
             self._stop()
         except MlctlError as error:
             log.error(error.message, extra={"event": "job.failed", "job": self._job})
-            self._set_state("Failed", error.message)
+            self._fail(error.message, error.hint)
         except OSError as error:
             log.exception("job failed", extra={"event": "job.failed", "job": self._job})
             path = f" {error.filename}" if error.filename else ""
-            self._set_state("Failed", f"{error.strerror or error}{path}; mlctl batch resume -n {self._job} goes on")
+            self._fail(f"{error.strerror or error}{path}", f"df -h {self._folder.path}; {self._say_resume()}")
         except Exception as error:
             log.exception("job failed", extra={"event": "job.failed", "job": self._job})
             self._set_state("Failed", f"{type(error).__name__}: {error}")
@@ -85,6 +86,15 @@ class Coordinator:
         with Store(self._settings.database) as store:
             if jobs.get(store, self._job).state == "CancelRequested":
                 jobs.set_state(store, self._job, "Canceled")
+
+    def _say_resume(self) -> str:
+        return f"then: mlctl batch resume -n {self._job}"
+
+    def _fail(self, message: str, hint: str) -> None:
+        """Record why the job failed, and what to do: first the hint, since followers look when the state is there."""
+        with suppress(OSError):  # a full disk: the state is told without it
+            self._folder.write_progress({**self._folder.read_progress(), "error": message, "hint": hint})
+        self._set_state("Failed", message)
 
     def _set_state(self, state: str, error: str | None = None) -> None:
         """Record a state; one that was asked to be canceled meanwhile stays so until it ends."""

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mlctl.batch.folder import NODE, JobFolder
 from mlctl.batch.inputs import MiniBatch
 from mlctl.batch.metrics import make_tracking_variables
 from mlctl.batch.order import JobOrder
+from mlctl.batch.stamps import stamp
 from mlctl.runtimes.environments import find_environment, start_words
 from mlctl.runtimes.process import PASSED_ON
 
@@ -36,11 +38,12 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 
 class WorkerLost(Exception):
-    """The process ended, or was killed because it took too long. status: Azure's word for it."""
+    """The process ended, or was killed because it took too long. status: Azure's word for it. took_s: the call."""
 
-    def __init__(self, message: str, *, status: str) -> None:
+    def __init__(self, message: str, *, status: str, took_s: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.took_s = took_s
 
 
 class Dismissed(Exception):
@@ -69,6 +72,7 @@ class WorkerPlan:
             "app_root": order.app_root,
             "entry_script": order.entry_script,
             "model_dir": order.model_dir,
+            "no_code": order.no_code,
             "mode": order.input.mode,
             "input_key": order.input.input_key,
             "keeps_rows": order.output.action == "append_row",
@@ -77,6 +81,7 @@ class WorkerPlan:
             "parts": str(folder.parts),
             "name": name_process(number),
             "logs": str(folder.user_logs),
+            "life_log": str(folder.find_life(name_process(number), of_itself=True)),
             "output_folder": order.output.folder,
             "logging_level": order.logging_level,
             "arguments": order.arguments,
@@ -127,14 +132,21 @@ class Child:
         self.number = number
         self.mini_batch: int | None = None
         self.pid: int | None = None
+        self.is_ready = False
         self._plan = plan
         self._starter = starter
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._buffer = b""
+        self._since = time.monotonic()
         # Guards the process: a job that stops ends workers that other threads wait for.
         self._lock = threading.Lock()
         self._is_dismissed = False
+
+    @property
+    def job(self) -> str:
+        """The name of the job that the worker is for."""
+        return self._plan.order.name
 
     @property
     def is_running(self) -> bool:
@@ -154,6 +166,7 @@ class Child:
         finally:
             theirs.close()
         limit_s = 3 * self._plan.order.timeout_s + _START_OVERHEAD_S
+        self._note(f"started as process {self.pid}")
         try:
             message = self._read(time.monotonic() + limit_s, f"init() took longer than {limit_s:g} s")
         except WorkerLost as lost:
@@ -161,7 +174,10 @@ class Child:
         if "failed" in message:
             self.kill()
             what = "init()" if message["failed"] == "init" else f"importing {self._plan.order.entry_script}"
+            self._note(f"{what} failed: {message['message']}")
             raise StartFailed(f"{what} failed: {message['message']}", message["trace"])
+        self.is_ready = True
+        self._note("init() is done, ready for mini-batches")
 
     def _adopt(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
         with self._lock:
@@ -201,6 +217,7 @@ class Child:
         Each has `timeout_s` from the reply before it; reading a block of rows is not counted.
         """
         order, began = self._plan.order, time.monotonic()
+        self._since = began
         self._send({"do": "run", "lease": lease})
         for number, mini_batch in enumerate(lease):
             self.mini_batch = mini_batch["index"]
@@ -211,9 +228,12 @@ class Child:
             late = f"run() took longer than {order.timeout_s:g} s"
             reply = self._read(time.monotonic() + order.timeout_s, late)
             while "loading" in reply:
-                limit_s = OVERHEAD_S if reply["loading"] else order.timeout_s
-                text = f"reading the rows took longer than {limit_s:g} s" if reply["loading"] else late
-                reply = self._read(time.monotonic() + limit_s, text)
+                if reply["loading"]:
+                    text = f"reading the rows took longer than {OVERHEAD_S:g} s"
+                    reply = self._read(time.monotonic() + OVERHEAD_S, text, "LOAD_TIMEOUT")
+                else:
+                    reply = self._read(time.monotonic() + order.timeout_s, late)
+            self._since = time.monotonic()
             yield reply
         self.mini_batch = None
 
@@ -231,14 +251,15 @@ class Child:
             raise self._lose()
         return found
 
-    def _read(self, deadline: float, late: str) -> dict[str, Any]:
+    def _read(self, deadline: float, late: str, status: str = "RUN_TIMEOUT") -> dict[str, Any]:
         """Return the next line; WorkerLost when the worker ends, or has not written it by the deadline."""
         connection = self._connection()
         while (end := self._buffer.find(b"\n")) < 0:
             left = deadline - time.monotonic()
             if left <= 0:
+                self._note(f"{late}: killed")
                 self.kill()
-                raise WorkerLost(late, status="RUN_TIMEOUT")
+                raise WorkerLost(late, status=status, took_s=time.monotonic() - self._since)
             try:
                 connection.settimeout(left)
                 data = connection.recv(1 << 16)
@@ -263,7 +284,17 @@ class Child:
         except subprocess.TimeoutExpired:
             process.kill()
         self.kill()
-        return WorkerLost(f"the worker {_describe_exit(process.returncode)}", status="RUN_EXCEPTION")
+        ending = _describe_exit(process.returncode)
+        self._note(f"{process.pid} {ending}")
+        return WorkerLost(f"the worker {ending}", status="RUN_EXCEPTION", took_s=time.monotonic() - self._since)
+
+    def _note(self, text: str) -> None:
+        """Write down what happened to the worker."""
+        file = self._plan.folder.find_life(name_process(self.number))
+        with suppress(OSError):  # a log that cannot be written changes no result
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as opened:
+                opened.write(f"{stamp()} {text}\n")
 
     def kill(self) -> None:
         """End the worker and all that it started, at once."""
@@ -271,6 +302,7 @@ class Child:
             process, self._process = self._process, None
             connection, self._socket = self._socket, None
             self.mini_batch = self.pid = None
+            self.is_ready = False
         if process is not None:
             for end in (lambda: os.killpg(process.pid, signal.SIGKILL), process.kill):
                 try:
@@ -295,7 +327,10 @@ class Child:
         try:
             self._send({"do": "stop"})
             process.wait(timeout=_STOP_WITHIN_S)
-        except (WorkerLost, Dismissed, subprocess.TimeoutExpired):
+            self._note(f"stopped, {_describe_exit(process.returncode)}")
+        except subprocess.TimeoutExpired:
+            self._note(f"shutdown() took longer than {_STOP_WITHIN_S} s: killed")
+        except (WorkerLost, Dismissed):
             pass
         self.kill()
 

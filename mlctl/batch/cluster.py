@@ -155,6 +155,7 @@ class _RemoteWorker:
     """A worker on the cluster. place: the address of the Dask worker that its children are with, while that lives."""
 
     pid = None
+    is_ready = True
 
     def __init__(self, number: int, place: str, submit: Any) -> None:
         self.number = number

@@ -13,12 +13,14 @@ from mlctl.batch.leases import LeaseRunner
 
 
 class Worker(Protocol):
-    """One of them. pid: on this machine. mini_batch: the number of the one it runs."""
+    """One of them. pid: on this machine. is_ready: its init() is done. mini_batch: the number of the one it runs."""
 
     @property
     def number(self) -> int: ...  # noqa: D102 (see above)
     @property
     def pid(self) -> int | None: ...  # noqa: D102
+    @property
+    def is_ready(self) -> bool: ...  # noqa: D102
     @property
     def mini_batch(self) -> int | None: ...  # noqa: D102
 

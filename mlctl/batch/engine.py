@@ -7,10 +7,12 @@ The main thread takes what joblib's threads bring back, and commits it; each of 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 from mlctl.batch import inputs, reports, tables
 from mlctl.batch.assemble import Written, assemble, is_published, prepare_folder, refuse_existing
@@ -25,12 +27,15 @@ from mlctl.batch.inputs import InputFile
 from mlctl.batch.journal import Journal, Outcome
 from mlctl.batch.order import JobOrder
 from mlctl.batch.reports import Reports
+from mlctl.batch.usage import UsageLog
 from mlctl.batch.work_queue import WorkQueue
 from mlctl.errors import Conflict, InvalidInput, MlctlError, UserCodeFailed
 
 _PROGRESS_EVERY_S = 0.25
 _OVERVIEW_EVERY_S = 10
+_USAGE_EVERY_S = 10
 _SHOWN = 3
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
 OnState = Callable[[str], None]
 
@@ -52,7 +57,8 @@ class Engine:
         self._crew: Crew | None = None
         self._started_at = time.time()
         self._retries = 0
-        self._progress_at = self._overview_at = 0.0
+        self._overview_at = self._usage_at = time.monotonic()
+        self._is_scheduled = False
 
     def stop(self) -> None:
         """End the run as soon as possible; what is committed stays. Called from a signal handler."""
@@ -75,7 +81,9 @@ class Engine:
         except BaseException as error:
             state = "Canceled" if isinstance(error, Stopped) else "Failed"
             self._report(journal, state, error=str(error))
-            log.finish(f"{state}: {error}")
+            hint = getattr(error, "hint", "")
+            told = f"{error}" + (f"\n{hint}" if hint else "")
+            log.finish(f"{state}: {error}", error="" if isinstance(error, Stopped) else told)
             with suppress(OSError):
                 journal.close()
                 reports.write_failed_items(self._folder)
@@ -152,9 +160,8 @@ class Engine:
         if changed:
             shown = ", ".join(changed[:_SHOWN]) + (f" and {len(changed) - _SHOWN:,} more" if changed[_SHOWN:] else "")
             raise Conflict(
-                f"the input has changed since {since}: {shown}; to score it again:"
-                f" mlctl batch resume -n {self._order.name} --changed",
-                hint=f"mlctl batch resume -n {self._order.name} --changed",
+                f"the input has changed since {since}: {shown}",
+                hint=f"to score what has changed: mlctl batch resume -n {self._order.name} --changed",
             )
 
     def _score(self, work: WorkQueue, journal: Journal, log: Reports, feeder: Feeder) -> None:
@@ -163,21 +170,20 @@ class Engine:
         try:
             if self._is_stopped.is_set():
                 raise Stopped("the job was stopped")
-            with closing(dispatch(crew, work)) as done:
+            with self._telling(work, journal, log), closing(dispatch(crew, work)) as done:
                 for outcomes in done:
                     self._commit(outcomes, journal, feeder)
                     log.add(outcomes)
                     self._note(outcomes)
                     self._judge(work, journal)
-                    self._tell(journal, log)
             self._commit([], journal, feeder)
         except Dismissed:
             return  # why, is known: the job was stopped, or has failed
         except StartFailed as error:
             log.add_error(name_process(0), str(error), error.trace)
             raise UserCodeFailed(
-                f"no worker could be started: {error}",
-                hint=f"see {self._folder.user_logs / 'error.txt'}, and stderr beside it",
+                f"no worker could be started: {error}{_find_place(error.trace, Path(self._order.app_root))}",
+                hint=f"see {self._folder.user_logs / 'error.txt'}, and stderr/ beside it",
             ) from error
         except BaseException:
             crew.dismiss()
@@ -261,16 +267,56 @@ class Engine:
             if path.suffix != ".schema":
                 path.unlink()
 
-    def _tell(self, journal: Journal, log: Reports) -> None:
+    @contextmanager
+    def _telling(self, work: WorkQueue, journal: Journal, log: Reports) -> Generator[None]:
+        """Tell how the job gets on while the block runs, in a thread: a worker may keep the others waiting."""
+        is_over = threading.Event()
+        usage = UsageLog(self._folder)
+
+        def tell() -> None:
+            self._tell(work, journal, log, usage)
+            while not is_over.wait(_PROGRESS_EVERY_S):
+                self._tell(work, journal, log, usage)
+
+        thread = threading.Thread(target=tell, name="telling", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+            self._tell_scheduled(work, log)
+            self._tell_usage(usage)
+
+    def _tell(self, work: WorkQueue, journal: Journal, log: Reports, usage: UsageLog) -> None:
         now = time.monotonic()
-        if now - self._progress_at > _PROGRESS_EVERY_S:
-            self._progress_at = now
-            self._report(journal, "Running")
+        self._report(journal, "Running")
+        self._tell_scheduled(work, log)
+        if now - self._usage_at > _USAGE_EVERY_S:
+            self._usage_at = now
+            self._tell_usage(usage)
         if now - self._overview_at > _OVERVIEW_EVERY_S:
             self._overview_at = now
             committed = journal.committed
             failed = committed.items - committed.succeeded
-            log.say(f"{committed.mini_batches:,} mini-batches processed, {failed:,} items failed.")
+            log.say(
+                f"{committed.mini_batches:,} mini-batches processed, {failed:,} items failed."
+                if committed.mini_batches
+                else "No task has been processed yet."
+            )
+
+    def _tell_scheduled(self, work: WorkQueue, log: Reports) -> None:
+        if work.is_complete and not self._is_scheduled:
+            self._is_scheduled = True
+            log.say(
+                f"Scheduling finished. Scheduled {work.mini_batches:,} mini batches with {work.items:,} items"
+                f" in {time.time() - self._started_at:.0f} seconds."
+            )
+
+    def _tell_usage(self, usage: UsageLog) -> None:
+        workers = self._crew.workers if self._crew is not None else ()
+        with suppress(OSError):  # a log that cannot be written changes no result
+            usage.add({name_process(worker.number): worker.pid for worker in workers if worker.pid is not None})
 
     def _report(
         self, journal: Journal, state: str, *, error: str | None = None, written: Written | None = None
@@ -293,7 +339,12 @@ class Engine:
                     "started_at": self._started_at,
                     "updated_at": time.time(),
                     "workers": [
-                        {"number": worker.number, "pid": worker.pid, "mini_batch": worker.mini_batch}
+                        {
+                            "number": worker.number,
+                            "pid": worker.pid,
+                            "ready": worker.is_ready,
+                            "mini_batch": worker.mini_batch,
+                        }
                         for worker in (self._crew.workers if self._crew is not None else ())
                     ],
                     "error": error,
@@ -304,6 +355,17 @@ class Engine:
             )
         except OSError:
             return  # a full disk is told by what needs the room
+
+
+def _find_place(trace: str, code: Path) -> str:
+    """Say in which line of the user's own code a traceback ends; empty when in none."""
+    folders = (f"{code}/", f"{code.resolve()}/")
+    found = [line for line in _FRAME.findall(trace) if line[0].startswith(folders)]
+    if not found:
+        return ""
+    file, line, function = found[-1]
+    name = next(file.removeprefix(folder) for folder in folders if file.startswith(folder))
+    return f" ({name}:{line} in {function})"
 
 
 def _describe_first(journal: Journal) -> str:

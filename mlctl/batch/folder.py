@@ -24,6 +24,11 @@ class JobFolder:
         return self.path / "job.json"
 
     @property
+    def mount(self) -> Path:
+        """Links to the code and the model, which the registry keeps for as long as they are here."""
+        return self.path / "mount"
+
+    @property
     def inputs(self) -> Path:
         """The files that are scored, as they were when the job began."""
         return self.path / "inputs.jsonl"
@@ -59,6 +64,11 @@ class JobFolder:
         return self.path / "failed_items.jsonl"
 
     @property
+    def starting(self) -> Path:
+        """Touched when a coordinator is about to be started."""
+        return self.path / "starting"
+
+    @property
     def lock(self) -> Path:
         """Locked by the coordinator."""
         return self.path / "lock"
@@ -77,6 +87,10 @@ class JobFolder:
     def system_logs(self) -> Path:
         """What the coordinator has to say."""
         return self.logs / "sys"
+
+    def find_life(self, process: str, *, of_itself: bool = False) -> Path:
+        """Return the log of a worker's life: what happened to it, or (of_itself) what it noted."""
+        return self.system_logs / "node" / NODE / f"{process}{'' if of_itself else '_main'}.txt"
 
     def make(self) -> None:
         """Make the folders."""

@@ -120,6 +120,14 @@ def halve(mini_batch: MiniBatch) -> tuple[MiniBatch, MiniBatch]:
     )
 
 
+def render_range(mini_batch: MiniBatch) -> str:
+    """Say which items a mini-batch has, by the first and the last."""
+    if "files" not in mini_batch:
+        return name_items(mini_batch, "")[0].render_place()
+    files = mini_batch["files"]
+    return files[0] if len(files) == 1 else f"{files[0]} to {files[-1]}"
+
+
 def name_items(mini_batch: MiniBatch, error: str) -> list[BadItem]:
     """Name all items of a mini-batch, as failed with one error."""
     if "files" in mini_batch:

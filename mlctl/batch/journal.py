@@ -33,7 +33,8 @@ class Piece(NamedTuple):
 class BadItem(NamedTuple):
     """An item that could not be scored. item: a path, or a file and a row (from 0).
 
-    rows: so many from that one on failed together: when all fail, that is told in few words.
+    rows: so many from that one on failed together: when all fail, that is told in few words. Without a row: so many of
+    the items that `item` names, a range, got no result.
     """
 
     item: str
@@ -236,7 +237,7 @@ class Journal:
         if known != mini_batches:
             raise Conflict(
                 f"input file {file + 1} has {mini_batches:,} mini-batches, it had {known:,} when the job began",
-                hint="mlctl batch resume … --changed scores it again",
+                hint=f"mlctl batch resume -n {self._path.parent.name} --changed scores it again",
             )
         self._append([{"file": file, "count": mini_batches}])
 

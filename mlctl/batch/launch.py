@@ -13,9 +13,9 @@ from pathlib import Path
 from mlctl.batch.folder import JobFolder
 from mlctl.errors import BackendUnavailable
 from mlctl.registry import jobs
-from mlctl.runtimes.processes import ProcessId, describe_exit, is_running, send_signal, spawn
+from mlctl.runtimes.processes import ProcessId, describe_exit, is_running, read_exit_code, send_signal, spawn
 
-_START_WITHIN_S = 30.0
+START_WITHIN_S = 30.0
 # Of the shell that a job is started from, nothing of Python's own may come along.
 _WITHHELD = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 
@@ -53,14 +53,16 @@ def start_coordinator(home: Path, job: str, environ: Mapping[str, str]) -> None:
         )
     except OSError as error:
         raise BackendUnavailable(f"cannot start {job}: {error}", hint=f"df -h {folder.path}") from error
-    deadline = time.monotonic() + _START_WITHIN_S
+    deadline = time.monotonic() + START_WITHIN_S
     while not is_coordinated(folder) and not folder.progress.exists() and not _has_owned(folder, started):
         if not is_running(started):
+            if read_exit_code(started.pid) == 0:
+                return  # the job was that short, or another coordinator has it: its state says how it ended
             raise BackendUnavailable(
-                f"{job} does not start: its coordinator {describe_exit(started.pid)}", hint=f"tail {log_file}"
+                f"{job} does not start: its coordinator: {describe_exit(started.pid)}", hint=f"tail {log_file}"
             )
         if time.monotonic() > deadline:
-            raise BackendUnavailable(f"{job} does not start within {_START_WITHIN_S:g} s", hint=f"tail {log_file}")
+            raise BackendUnavailable(f"{job} does not start within {START_WITHIN_S:g} s", hint=f"tail {log_file}")
         time.sleep(0.01)
 
 

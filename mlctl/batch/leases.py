@@ -13,7 +13,7 @@ from math import log2
 from typing import Any
 
 from mlctl.batch.children import Child, StartFailed, WorkerLost
-from mlctl.batch.inputs import MiniBatch, count_items, halve, name_items
+from mlctl.batch.inputs import MiniBatch, count_items, halve, name_items, render_range
 from mlctl.batch.journal import BadItem, Outcome, Piece
 from mlctl.errors import InvalidInput
 
@@ -53,6 +53,11 @@ class LeaseRunner:
         return self.child.pid
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its init() is done."""
+        return self.child.is_ready
+
+    @property
     def mini_batch(self) -> int | None:
         """The number of the one that runs."""
         return self.child.mini_batch
@@ -70,7 +75,7 @@ class LeaseRunner:
                     done += 1
                     self._sort(mini_batch, reply, outcomes, failed)
             except WorkerLost as lost:
-                failed.append(self._note(left[done], _Attempts(left[done], str(lost), "", 0), lost.status, str(lost)))
+                failed.append(self._note(left[done], _Attempts(left[done], str(lost), "", 0), lost))
                 done += 1
             left = left[done:]
         return [*outcomes, *(self._finish(attempts) for attempts in failed)]
@@ -88,10 +93,12 @@ class LeaseRunner:
         attempts.tries.append(_describe_try(self.child.number, mini_batch, reply))
         failed.append(attempts)
 
-    def _note(self, mini_batch: MiniBatch, attempts: _Attempts, status: str, error: str) -> _Attempts:
+    def _note(self, mini_batch: MiniBatch, attempts: _Attempts, lost: WorkerLost) -> _Attempts:
         attempts.count += 1
-        attempts.error, attempts.stage = error, ""
-        reply = {"error": {"message": error, "stage": status, "trace": ""}, "run_s": 0.0, "total_s": 0.0}
+        attempts.error, attempts.stage = str(lost), ""
+        took_s = round(lost.took_s, 6)
+        error = {"message": attempts.error, "stage": lost.status, "trace": ""}
+        reply = {"error": error, "run_s": took_s, "total_s": took_s}
         attempts.tries.append(_describe_try(self.child.number, mini_batch, reply))
         return attempts
 
@@ -104,7 +111,7 @@ class LeaseRunner:
         if attempts.stage == _LOAD:
             raise InvalidInput(
                 f"cannot read {name_items(attempts.mini_batch, '')[0].render_place()}: {attempts.error}",
-                hint="mend the file, then: mlctl batch resume … --changed",
+                hint=f"mend the file, then: mlctl batch resume -n {self.child.job} --changed",
             )
         return self._bisect(attempts)
 
@@ -117,7 +124,7 @@ class LeaseRunner:
         try:
             reply = next(iter(self.child.run([mini_batch])))
         except WorkerLost as lost:
-            self._note(mini_batch, attempts, lost.status, str(lost))
+            self._note(mini_batch, attempts, lost)
             return {"error": {"message": str(lost)}}
         self.child.mini_batch = None
         attempts.tries.append(_describe_try(self.child.number, mini_batch, reply))
@@ -175,6 +182,11 @@ def _succeed(
         Piece(reply["part"], reply["offset"], reply["length"], reply["crc"]) for reply in replies if "part" in reply
     )
     succeeded = sum(reply["succeeded"] for reply in replies)
+    short = sum(reply["items"] - reply["succeeded"] for reply in replies)
+    if short:
+        given = sum(reply["items"] for reply in replies)
+        error = f"run() returned {succeeded:,} results for {given:,} items: which of them are missing cannot be told"
+        bad = (*bad, BadItem(render_range(mini_batch), None, error, short))
     return Outcome(mini_batch["index"], pieces, count_items(mini_batch), succeeded, bad, tuple(tries))
 
 
@@ -183,7 +195,7 @@ def _describe_try(number: int, mini_batch: MiniBatch, reply: dict[str, Any]) -> 
     error = reply.get("error")
     items = count_items(mini_batch)
     succeeded = reply.get("succeeded", 0)
-    status = "RUN_DONE" if error is None else error["stage"] if error["stage"].startswith("RUN_") else "RUN_EXCEPTION"
+    status = "RUN_DONE" if error is None else error["stage"] if error["stage"].endswith("_TIMEOUT") else "RUN_EXCEPTION"
     message = "" if error is None else error["message"]
     return (
         mini_batch["index"],
@@ -197,4 +209,5 @@ def _describe_try(number: int, mini_batch: MiniBatch, reply: dict[str, Any]) -> 
         status,
         message,
         "" if error is None else error["trace"],
+        render_range(mini_batch),
     )

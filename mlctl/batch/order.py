@@ -43,6 +43,7 @@ class JobOrder:
 
     timeout_s: the longest one call of run() may take. error_threshold, mini_batch_error_threshold: failed items and
     mini-batches that are accepted, -1: any number. cluster: the address of a Dask scheduler, None: this machine.
+    no_code: what scores in place of a script, `LOADER:PATH` below model_dir.
     arguments: what the script finds in sys.argv behind its own name.
     """
 
@@ -64,6 +65,7 @@ class JobOrder:
     logging_level: str = "info"
     fail_on_failed_items: bool = False
     cluster: str | None = None
+    no_code: str | None = None
     arguments: tuple[str, ...] = ()
 
     @property

@@ -6,30 +6,34 @@ import csv
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from mlctl.batch.children import name_process
 from mlctl.batch.folder import NODE, JobFolder
 from mlctl.batch.journal import Outcome, read_bad_items
+from mlctl.batch.stamps import stamp
+from mlctl.batch.tallies import Tallies, tally_try
 
 _TRY_COLUMNS = (
     *("Mini-batch Id", "Picked Count", "Process", "Start Time", "Total", "Succeeded", "Failed"),
     *("Elapsed Seconds", "Process Seconds", "Run Method Seconds", "Status", "Error Category", "Error Message"),
+    "Mini-batch Detail",
 )
 _README = """What lies here:
 job_progress_overview.txt          how the job got on
 job_result.txt                     how it ended
-user/error.txt, user/error/        what the script raised
-user/stdout/, user/stderr/         what it printed
+job_error.txt                      why it failed, and what to do; not there when it did not
+user/error.txt                     what the script raised, a line each
+user/error/NODE/PROCESS.txt        the same with tracebacks
+user/stdout/, user/stderr/         what the script printed and logged
 user/entry_script_log/             what it logged with EntryScript().logger
+sys/node/NODE/PROCESS_main.txt     a worker's life: starts, time-outs, how it ended
+sys/node/NODE/PROCESS.txt          what a worker itself noted
 sys/job_report/processed_mini-batches.csv   one line for every try of every mini-batch
+sys/job_report/process_summary.csv, node_summary.csv   the same summed
+sys/coordinator.jsonl, coordinator.log      the process that hands mini-batches out
+perf/node_resource_usage.csv, process_resource_usage.csv   memory and processor time, every 10 seconds
 """
-
-
-def _stamp(at: float | None = None) -> str:
-    moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 class Reports:
@@ -42,6 +46,10 @@ class Reports:
         is_new = not report.exists()
         self._report_file = report.open("a", encoding="utf-8", newline="")
         self._report = csv.writer(self._report_file)
+        self._tallies = Tallies()
+        (folder.logs / "job_error.txt").unlink(missing_ok=True)
+        if not is_new:
+            self._tallies.read(report)
         if is_new:
             self._report.writerow(_TRY_COLUMNS)
             (folder.logs / "readme.txt").write_text(_README, encoding="utf-8")
@@ -49,7 +57,7 @@ class Reports:
     def say(self, text: str) -> None:
         """Add a line to the overview."""
         with suppress(OSError):
-            self._overview.write(f"{_stamp()} {text}\n")
+            self._overview.write(f"{stamp()} {text}\n")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Add the tries of mini-batches, and what the script raised in them."""
@@ -59,12 +67,15 @@ class Reports:
     def _add(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             for count, attempt in enumerate(outcome.tries, 1):
-                index, process, at, total, succeeded, failed, total_s, run_s, status, message, trace = attempt
+                index, process, at, total, succeeded, failed, total_s, run_s, status, message, trace, detail = attempt
                 name = name_process(process)
-                category = "" if not message else "UserError" if status == "RUN_EXCEPTION" else "Timeout"
-                start = _stamp(at - total_s)
+                category = "" if not message else "Timeout" if status.endswith("_TIMEOUT") else "UserError"
+                start = stamp(at - total_s)
                 row = (index, count, name, start, total, succeeded, failed, total_s, total_s, run_s, status, category)
-                self._report.writerow((*row, message[:1000]))
+                self._report.writerow((*row, message[:1000], detail))
+                self._tallies.of(name).merge(tally_try((total, succeeded, failed), (total_s, run_s), status))
+                if not message and failed:
+                    message = f"run() returned {succeeded:,} results for {total:,} items"
                 if message:
                     self.add_error(name, f"mini-batch {index}, try {count}: {message}", trace)
 
@@ -76,17 +87,20 @@ class Reports:
     def _add_error(self, process: str, summary: str, trace: str) -> None:
         folder = self._folder.user_logs
         with (folder / "error.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{_stamp()} {process} {summary}\n")
+            file.write(f"{stamp()} {process} {summary}\n")
         target = folder / "error" / NODE / f"{process}.txt"
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with target.open("a", encoding="utf-8") as file:
-            file.write(f"{_stamp()} {summary}\n{trace}\n")
+            file.write(f"{stamp()} {summary}\n{trace}\n")
 
-    def finish(self, text: str) -> None:
-        """Write the verdict, and close."""
+    def finish(self, text: str, *, error: str = "") -> None:
+        """Write the verdict, and close. error: why it failed, and what to do."""
         self.say(text)
         with suppress(OSError):
             (self._folder.logs / "job_result.txt").write_text(f"{text}\n", encoding="utf-8")
+            if error:
+                (self._folder.logs / "job_error.txt").write_text(f"{stamp()} {error}\n", encoding="utf-8")
+            self._tallies.write(self._folder.system_logs / "job_report")
         for file in (self._overview, self._report_file):
             with suppress(OSError):
                 file.close()
@@ -100,8 +114,10 @@ def write_failed_items(folder: JobFolder) -> int:
         with draft.open("w", encoding="utf-8") as file:
             for index, item in read_bad_items(folder.journal):
                 line = {"mini_batch": index, "item": item.item, "row": item.row, "error": item.error}
+                if item.rows > 1:
+                    line["count"] = item.rows
                 file.write(json.dumps({key: value for key, value in line.items() if value is not None}) + "\n")
-                count += 1
+                count += item.rows
         if count:
             draft.replace(folder.failed_items)
         else:

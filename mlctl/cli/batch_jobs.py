@@ -10,9 +10,11 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.following import summarize
-from mlctl.cli.job import JobArgument, JobName, choose, end, follow_to_end, show_job
-from mlctl.cli.options import GLOBALS, EndpointName, OptionalFile, Set
+from mlctl.cli.job import end, follow_to_end, show_job
+from mlctl.cli.job_names import JobArgument, JobName, choose
+from mlctl.cli.options import GLOBALS, BatchEndpointName, OptionalFile, Set
 from mlctl.cli.state import State, current
+from mlctl.errors import InvalidInput
 from mlctl.ops import batch_jobs, job_documents
 from mlctl.ops.batch_jobs import Invocation, Job
 
@@ -40,9 +42,15 @@ def invoke(
     ] = None,
     input_type: Annotated[str | None, typer.Option("--input-type", help="uri_folder or uri_file.")] = None,
     inputs: Annotated[
-        str | None, typer.Option("--inputs", help="Accepted as in az: use --set inputs.NAME.path=…")
+        str | None,
+        typer.Option(
+            "--inputs", help="Refused: no form of it works in a shell, in az neither: --set inputs.NAME.path=…"
+        ),
     ] = None,
-    outputs: Annotated[str | None, typer.Option("--outputs", help="Accepted as in az: use --output-path.")] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option("--outputs", help="Refused: no form of it works in a shell, in az neither: --output-path FOLDER"),
+    ] = None,
     file: OptionalFile = None,
     rows: Annotated[
         bool,
@@ -89,6 +97,13 @@ def invoke(
     Example: mlctl batch invoke -n fraud-batch --input november.parquet --rows --mini-batch-size 10000 --stream
     """
     state = current()
+    state.missing_exits_one = True
+    for flag, value, other in (
+        ("--inputs", inputs, "--set inputs.data.path=PATH"),
+        ("--outputs", outputs, "--output-path FOLDER"),
+    ):
+        if value is not None:
+            raise InvalidInput(f"{flag}: no form of it works in a shell, in az neither", hint=other)
     job = batch_jobs.invoke(
         state.session,
         Invocation(
@@ -119,8 +134,10 @@ def show_started(state: State, job: Job, *, streams: bool) -> None:
     """Print a job that was started, or follow it to its end and print it then."""
     if streams:
         job = follow_to_end(state, job.row.name, sys.stderr)
+        if not state.is_for_people and not state.only_errors:
+            sys.stderr.write("".join(f"{line}\n" for line in summarize(job, tells_why=False)))
     reference = job_documents.reference(state.session, job)
-    state.emit(reference, lambda: render.say(*summarize(job)) if job.has_ended else show_job(job))
+    state.emit(reference, lambda: render.say(*summarize(job, tells_why=False)) if streams else show_job(job))
     if streams:
         end(job)
 
@@ -142,12 +159,12 @@ def resume(
     show_started(state, found, streams=stream)
 
 
-def list_jobs(name: EndpointName) -> None:
+def list_jobs(name: BatchEndpointName) -> None:
     """List the jobs of a batch endpoint, the newest first.
 
     Example: mlctl batch list-jobs -n fraud-batch -o table
     """
     state = current()
-    found = batch_jobs.list_all(state.session, endpoint=name)
+    found = batch_jobs.list_of_endpoint(state.session, name)
     rows = [job_documents.reference(state.session, job) for job in found]
     state.emit(rows, lambda: render.show_jobs([job_documents.job_document(state.session, job) for job in found]))

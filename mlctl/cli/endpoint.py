@@ -113,7 +113,7 @@ def show(name: EndpointName, local: Local = "false", web: WebWithE = False) -> N
     Example: mlctl endpoint show -n fraud-endpoint --query scoring_uri -o tsv
     """
     state = current()
-    state.is_local = is_true(local)
+    state.missing_exits_one = is_true(local)
     result = endpoints.show(state.session, name)
     state.emit(result.document, lambda: render.show_endpoint(result))
 
@@ -160,7 +160,7 @@ def invoke(
     Example: mlctl endpoint invoke -n fraud-endpoint --request-file request.json
     """
     state = current()
-    state.is_local = is_true(local)
+    state.missing_exits_one = is_true(local)
     answer = scoring.invoke(state.session, name, request_file=request_file, deployment=deployment_name)
     state.emit(answer, lambda: render.show_answer(answer))
 

@@ -76,11 +76,19 @@ def _tell(session: Session, name: str, say: Say) -> Job:
         if job.status != told:
             told = job.status
             say(f"{name}: {told}")
-        if job.progress.get("items_done") and time.monotonic() - told_at > _SAY_EVERY_S and not job.has_ended:
+        if time.monotonic() - told_at > _SAY_EVERY_S and not job.has_ended:
             told_at = time.monotonic()
-            say(f"{name}: {describe_progress(job, pace)}")
+            say(f"{name}: {describe_progress(job, pace)}{tell_workers(job)}")
 
     return _watch(session, name, show)
+
+
+def tell_workers(job: Job) -> str:
+    """Say what the workers do while nothing is done yet."""
+    workers: list[Mapping[str, Any]] = job.progress.get("workers") or []
+    if job.progress.get("items_done") or not workers:
+        return ""
+    return "; " + ", ".join(_worker(worker) for worker in workers[:_SHOWN_WORKERS])
 
 
 def _unit(job: Job) -> str:
@@ -122,22 +130,25 @@ def _draw(session: Session, name: str) -> Job:
     from rich.live import Live
 
     with Live(console=Console(stderr=True, highlight=False), transient=True, refresh_per_second=8) as live:
-        return _watch(session, name, lambda job, pace: live.update("\n".join(_picture(job, pace))))
+        return _watch(session, name, lambda job, pace: live.update("\n".join(draw_picture(job, pace))))
 
 
-def _picture(job: Job, pace: Pace) -> Iterator[str]:
+def draw_picture(job: Job, pace: Pace) -> Iterator[str]:
+    """Yield the lines of the moving picture."""
     progress, unit = job.progress, _unit(job)
     total = progress.get("items_total")
     workers: list[Mapping[str, Any]] = progress.get("workers") or []
     count = f"{int(total):,} {unit} · {int(progress['mini_batches_total']):,} mini-batches · " if total else ""
-    yield f"job {job.row.name}   {count}{len(workers) or job.row.spec['instance_count']} workers"
+    many = len(workers) or int(job.row.spec["instance_count"])
+    yield f"job {job.row.name}   {count}{many} worker{'s' if many > 1 else ''}"
     done = int(progress.get("items_done") or 0)
-    words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing"}
+    words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing", "NotResponding": "stopped"}
     word = words.get(job.status, job.status)
     share = f"{_bar(done / total)} {100 * done / total:3.0f} %   " if total else ""
     rate = f"   {show_rate(pace.per_second, unit)}" if pace.per_second else ""
-    left = f"   {show_duration((total - done) / pace.per_second)} left" if total and pace.per_second else ""
-    yield f"{word:<8}{share}{done:,} {unit}{rate}{left}"
+    waiting = int(total) - done if total and pace.per_second else 0
+    left = f"   {show_duration(waiting / pace.per_second)} left" if waiting else ""
+    yield f"{word:<10}{share}{done:,} {unit}{rate}{left}"
     parts = [
         f"retried {int(progress.get('retries') or 0):,}",
         f"failed {unit} {int(progress.get('items_failed') or 0):,}",
@@ -146,7 +157,7 @@ def _picture(job: Job, pace: Pace) -> Iterator[str]:
     parts += [_worker(worker) for worker in workers[:_SHOWN_WORKERS]]
     if len(workers) > _SHOWN_WORKERS:
         parts.append(f"and {len(workers) - _SHOWN_WORKERS} more")
-    yield f"        {'   '.join(parts)}"
+    yield f"          {'   '.join(parts)}"
 
 
 def _bar(share: float) -> str:
@@ -157,7 +168,7 @@ def _bar(share: float) -> str:
 def _worker(worker: Mapping[str, Any]) -> str:
     mini_batch = worker.get("mini_batch")
     state = (
-        "in init()" if worker.get("pid") is None else "waiting" if mini_batch is None else f"mini-batch {mini_batch:,}"
+        "in init()" if not worker.get("ready") else "waiting" if mini_batch is None else f"mini-batch {mini_batch:,}"
     )
     return f"worker {worker['number']} {'●' if mini_batch is not None else '○'} {state}"
 
@@ -232,10 +243,12 @@ def _read_from(path: Path, position: int) -> tuple[str, int]:
     return whole.decode(errors="replace"), position + len(whole)
 
 
-def summarize(job: Job) -> Iterator[str]:
-    """Yield the lines that tell how a job ended."""
+def summarize(job: Job, *, tells_why: bool = True) -> Iterator[str]:
+    """Yield the lines that tell how a job ended. tells_why: and why it failed, which an error may say as well."""
     if not job.scores:
         yield from _summarize_commands(job)
+        if job.hint and tells_why:
+            yield f"what to do    {job.hint}"
         return
     progress, unit = job.progress, _unit(job)
     took_s = (job.row.ended_at or time.time()) - (job.row.started_at or job.row.created_at)
@@ -244,10 +257,10 @@ def summarize(job: Job) -> Iterator[str]:
         f"{int(progress.get('items_failed') or 0):,} failed"
     )
     yield f"{job.status} in {took_s:.1f} s     {counts}"
-    if job.row.error:
-        yield f"why           {job.row.error}"
-    if job.status == "NotResponding":
-        yield f"go on         mlctl batch resume -n {job.row.name}"
+    if job.why and tells_why:
+        yield f"why           {job.why}"
+    if job.hint and tells_why:
+        yield f"what to do    {job.hint}"
     if progress.get("output"):
         from mlctl.cli.render import show_bytes
 

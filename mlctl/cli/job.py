@@ -11,9 +11,11 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.following import ask_to_cancel, follow, summarize
-from mlctl.cli.options import GLOBALS, OptionalName, RequiredFile, Set, Timeout
+from mlctl.cli.job_changes import add_changing
+from mlctl.cli.job_names import JobArgument, JobName, choose
+from mlctl.cli.options import GLOBALS, OptionalName, RequiredFile, Set, Timeout, is_true
 from mlctl.cli.state import current
-from mlctl.errors import InvalidInput, UsageError
+from mlctl.errors import InvalidInput
 from mlctl.ops import batch_jobs, job_documents
 
 if TYPE_CHECKING:
@@ -27,29 +29,7 @@ app = typer.Typer(
 MAX_ROWS = 50
 
 
-def complete_jobs(incomplete: str) -> list[str]:
-    """Complete the names of jobs, for the shell."""
-    from mlctl.ops.completion import list_jobs
-
-    return [name for name in list_jobs() if name.startswith(incomplete)]
-
-
-JobName = Annotated[
-    str | None,
-    typer.Option("--name", "-n", help="Name of the job.", show_default=False, autocompletion=complete_jobs),
-]
-JobArgument = Annotated[str | None, typer.Argument(help="Name of the job, too.", show_default=False)]
 Web = Annotated[bool, typer.Option("--web", "-e", help="Accepted as in az: there is no studio page to open.")]
-
-
-def choose(name: str | None, argument: str | None) -> str:
-    """Return the one name that was given, by option or as it is."""
-    if name and argument and name != argument:
-        raise UsageError(f"two jobs are named: {name} and {argument}")
-    chosen = name or argument
-    if not chosen:
-        raise UsageError("the following arguments are required: --name/-n", hint="mlctl job list")
-    return chosen
 
 
 @app.command(epilog=GLOBALS)
@@ -119,7 +99,9 @@ def list_(
         str | None, typer.Option("--parent-job-name", "-p", help="List the steps of this job: there are none apart.")
     ] = None,
     max_results: Annotated[int, typer.Option("--max-results", "-r", help="How many rows at most.", min=1)] = MAX_ROWS,
-    all_results: Annotated[bool, typer.Option("--all-results", help="List all of them.")] = False,
+    all_results: Annotated[
+        str, typer.Option("--all-results", help="List all of them.", metavar="[true|false]")
+    ] = "false",
     archived_only: Annotated[bool, typer.Option("--archived-only", help="List only what is archived.")] = False,
     include_archived: Annotated[bool, typer.Option("--include-archived", help="List what is archived, too.")] = False,
 ) -> None:
@@ -128,11 +110,13 @@ def list_(
     Example: mlctl job list -r 10 -o table
     """
     state = current()
+    if archived_only and include_archived:
+        raise InvalidInput("--archived-only and --include-archived exclude each other")
     listed = batch_jobs.list_all(state.session)
     if parent_job_name is not None:
         listed = batch_jobs.list_steps(state.session, batch_jobs.look(state.session, parent_job_name).row.name)
     found = [job for job in listed if include_archived or job.row.archived == archived_only]
-    shown = found if all_results else found[:max_results]
+    shown = found if is_true(all_results) else found[:max_results]
     if len(found) > len(shown):
         state.session.on_notice(f"{len(found) - len(shown)} more are not shown: --all-results, or --max-results N")
     rows = [job_documents.job_document(state.session, job) for job in shown]
@@ -152,7 +136,7 @@ def stream(name: JobName = None, job: JobArgument = None) -> None:
         sys.stdout.write(f"RunId: {found.row.name}\nWeb View: file://{found.folder}\n\n")
     ended = follow_to_end(state, found.row.name, sys.stdout)
     if is_for_people:
-        render.say(*summarize(ended))
+        render.say(*summarize(ended, tells_why=False))
     else:
         sys.stdout.write(f"\nExecution Summary\n=================\nRunId: {ended.row.name}\n")
         sys.stdout.write(f"Web View: file://{ended.folder}\n" + "".join(f"{line}\n" for line in summarize(ended)))
@@ -164,7 +148,11 @@ def follow_to_end(state: State, name: str, out: TextIO) -> Job:
     """Follow a job; Ctrl-C leaves it running, unless told otherwise on a terminal."""
     state.finish()
 
+    is_quiet = state.only_errors and out is sys.stderr
+
     def say(text: str) -> None:
+        if is_quiet:
+            return
         out.write(f"{text}\n")
         out.flush()
 
@@ -183,11 +171,7 @@ def end(job: Job) -> None:
         return
     failed = batch_jobs.count_failed(job)
     if job.status != "Completed":
-        can_go_on = job.row.kind in ("batch", "pipeline")
-        hint = f"mlctl batch resume -n {job.row.name} goes on" if can_go_on else ""
-        raise InvalidInput(
-            f"job {job.row.name} is {job.status}" + (f": {job.row.error}" if job.row.error else ""), hint=hint
-        )
+        raise InvalidInput(f"job {job.row.name} is {job.status}" + (f": {job.why}" if job.why else ""), hint=job.hint)
     if failed and job.row.spec.get("fail_on_failed_items"):
         raise InvalidInput(
             f"{failed:,} items could not be scored (--fail-on-failed-items)",
@@ -242,3 +226,6 @@ def restore(name: JobName = None, job: JobArgument = None) -> None:
     Example: mlctl job restore -n fraud-batch-7f3a91c2
     """
     batch_jobs.set_archived(current().session, choose(name, job), archived=False)
+
+
+add_changing(app)

@@ -213,8 +213,8 @@ def _tell_interrupted(state: State | None) -> str:
 
 
 def _exit_code(error: MlctlError, state: State | None) -> int:
-    is_local = state is not None and state.is_local
-    return 1 if is_local and isinstance(error, NotFound) else error.exit_code
+    is_one = state is not None and state.missing_exits_one
+    return 1 if is_one and isinstance(error, NotFound) else error.exit_code
 
 
 def _finish(state: State | None) -> None:

@@ -20,7 +20,7 @@ Operations = tuple[tuple[str, tuple[str, ...]], ...]
 class State:
     """output: None when neither -o nor its default is given. query: compiled. operations: --set, --add, --remove.
 
-    is_local: --local was given; az then ends with 1, not 3, when something is not there.
+    missing_exits_one: az ends with 1 here, not 3, when something is not there (`--local`, `batch invoke`).
     """
 
     session: Session
@@ -29,7 +29,7 @@ class State:
     query_text: str = ""
     operations: Operations = ()
     only_errors: bool = False
-    is_local: bool = False
+    missing_exits_one: bool = False
     finish: Callable[[], None] = field(default=lambda: None)
 
     @property

@@ -88,12 +88,12 @@ def _list_unused_environments(session: Session, border: float) -> tuple[BuiltEnv
 
 
 def _list_pythons_of_jobs(session: Session) -> Iterator[Path]:
-    """Yield the interpreters of jobs that run, or may be gone on with: their deployments may have others by now."""
+    """Yield the interpreters of jobs, which may be gone on with: their deployments may have others by now."""
     from mlctl.batch.launch import find_folder
     from mlctl.batch.order import read_order
 
     for row in jobs.list_jobs(session.store):
-        if row.kind == "batch" and row.state != "Completed":
+        if row.kind == "batch":
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 yield Path(read_order(find_folder(session.settings.home, row.name).order).python)
     for step in _list_steps_to_run(session):
@@ -124,6 +124,7 @@ def _collect_uses(session: Session) -> dict[str, list[str]]:
         *_list_assets(session),
         *_list_generations(session),
         *_list_mounts(session),
+        *_list_jobs(session),
         *_list_code_of_steps(session),
     ):
         users = uses.setdefault(digest, [])
@@ -159,10 +160,24 @@ def _list_code_of_steps(session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _list_mounts(session: Session) -> Iterator[tuple[str, str]]:
-    for root in (session.settings.mounts, session.settings.batch_mounts):
-        for path in _links(root):
-            for digest in _HASH.findall(str(path.readlink())):
-                yield digest, f"mount {'/'.join(path.relative_to(root).parts[:2])}"
+    root = session.settings.mounts
+    for path in _links(root):
+        for digest in _HASH.findall(str(path.readlink())):
+            yield digest, f"mount {'/'.join(path.relative_to(root).parts[:2])}"
+
+
+def _list_jobs(session: Session) -> Iterator[tuple[str, str]]:
+    """Read what a job's own links lead to, and where a command that has not ended gets its code from."""
+    from mlctl.batch.launch import find_folder
+
+    for row in jobs.list_jobs(session.store):
+        folder = find_folder(session.settings.home, row.name)
+        texts = [str(path.readlink()) for path in _links(folder.mount)]
+        if row.kind == "command" and not row.has_ended:
+            with contextlib.suppress(OSError):
+                texts.append(folder.order.read_text(encoding="utf-8"))
+        for digest in _HASH.findall("\n".join(texts)):
+            yield digest, f"job {row.name}"
 
 
 def _links(folder: Path) -> Iterator[Path]:

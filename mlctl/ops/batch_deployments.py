@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from mlctl.ops.documents import Document
 from mlctl.ops.session import Session
 from mlctl.registry import batch_deployments, batch_endpoints, jobs
 from mlctl.registry.batch_deployments import BatchDeploymentRow
-from mlctl.runtimes.mounts import ensure_mount, remove_mounts
 
 if TYPE_CHECKING:
     from mlctl.entities.document import Document as YamlDocument
@@ -32,20 +30,14 @@ Plan = dict[str, Any]
 class ResolvedBatchDeployment:
     """A batch deployment, ready to be run.
 
-    deployment: its document, settings at the top level. code_folder, script: the registry's copy. model_dir: laid out
-    as online, None without a model. python: the interpreter of its environment; environment: how the registry names
-    that, None without one. cluster: the address of a Dask scheduler, None: this machine.
+    deployment: its document, settings at the top level. plan: what it was resolved to, code and model by the hash of
+    the registry's copy. cluster: the address of a Dask scheduler, None: this machine.
     """
 
     endpoint: str
     name: str
     deployment: Mapping[str, Any]
-    code_folder: Path
-    script: Path
-    entry_script: str
-    model_dir: Path | None
-    python: Path
-    environment: Mapping[str, Any] | None
+    plan: Mapping[str, Any]
     environment_variables: Mapping[str, str]
     properties: Mapping[str, Any]
     cluster: str | None
@@ -58,18 +50,11 @@ def load(session: Session, endpoint_name: str, deployment_name: str | None) -> R
     if name is None:
         raise describe_missing_default(session, owner)
     row = batch_deployments.get_deployment(session.store, owner.name, name)
-    mount = ensure_mount(session.settings, row.endpoint, row.name, row.plan, is_batch=True)
-    entry_script = str(row.plan["entry_script"])
     return ResolvedBatchDeployment(
         endpoint=owner.name,
         name=row.name,
         deployment=row.spec,
-        code_folder=mount.app_root,
-        script=mount.app_root / entry_script,
-        entry_script=entry_script,
-        model_dir=mount.model_dir,
-        python=Path(row.plan["python"]),
-        environment=row.plan.get("environment"),
+        plan=row.plan,
         environment_variables={key: _show(value) for key, value in read_map(row.spec, "environment_variables").items()},
         properties=read_map(row.spec, "properties"),
         cluster=compute.find_cluster(session, row.spec.get("compute")),
@@ -136,12 +121,6 @@ def _resolve(
         from mlctl.ops.components import resolve_pipeline
 
         return resolve_pipeline(session, loaded, base)
-    if not loaded.spec.get("code_configuration"):
-        raise InvalidInput(
-            f"batch deployment {loaded.spec['name']} has no code_configuration: without a scoring script it cannot be "
-            "run yet, MLflow models included",
-            hint="add code_configuration: {code: ./src, scoring_script: score.py}",
-        )
     if base is not None and base.is_pipeline:
         base = None
     return resolve(session, loaded, checks_script=checks_script, base=base, needs=_list_needs(loaded.spec))
@@ -149,7 +128,7 @@ def _resolve(
 
 def _list_needs(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """List the packages without which workers cannot hand tables to a script."""
-    if read_map(spec, "properties").get(INPUT) != "rows":
+    if spec.get("code_configuration") and read_map(spec, "properties").get(INPUT) != "rows":
         return ()
     from mlctl.ops.batch_jobs import TABLE_NEEDS
 
@@ -157,11 +136,9 @@ def _list_needs(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _put(session: Session, endpoint: str, loaded: Loaded, plan: Plan) -> BatchDeploymentRow:
-    row = batch_deployments.put_deployment(
+    return batch_deployments.put_deployment(
         session.store, endpoint=endpoint, name=loaded.spec["name"], spec=loaded.spec, plan=plan
     )
-    remove_unused_mounts(session, row.endpoint, row.name, keep=plan)
-    return row
 
 
 def update(
@@ -252,17 +229,3 @@ def delete(session: Session, *, endpoint: str, name: str) -> None:
     if is_default:
         session.on_notice(f"{owner.name} has no default deployment any more: {row.name} was it")
     tell_running(session, running)
-    remove_unused_mounts(session, row.endpoint, row.name)
-
-
-def remove_unused_mounts(
-    session: Session, endpoint: str, deployment: str, *, keep: Mapping[str, Any] | None = None
-) -> None:
-    """Remove the links of a deployment that is gone, unless a job may still go on with them. keep: a plan's stay."""
-    rows = jobs.list_jobs(session.store, endpoint=endpoint)
-    if any((row.deployment or "").lower() == deployment.lower() and row.state != "Completed" for row in rows):
-        return
-    remove_mounts(session.settings, endpoint, deployment, keep=keep, is_batch=True)
-    if keep is None:
-        with contextlib.suppress(OSError):
-            (session.settings.batch_mounts / endpoint).rmdir()

@@ -163,20 +163,15 @@ def list_all(session: Session) -> list[Document]:
 
 def delete(session: Session, name: str) -> None:
     """Delete a batch endpoint with its deployments. Jobs stay, and running ones go on; one that is gone is no error."""
-    from mlctl.ops.batch_deployments import remove_unused_mounts
-
     with session.store.transaction():
         row = batch_endpoints.find_endpoint(session.store, name)
         if row is None:
             session.on_notice(f"there is no batch endpoint {name}: nothing to delete")
             return
-        names = [found.name for found in batch_deployments.list_deployments(session.store, row.name)]
         running = jobs.running_of(session.store, row.name)
         batch_endpoints.remove_endpoint(session.store, row.name)
     daemon.wake(session, "")
     tell_running(session, running)
-    for deployment in names:
-        remove_unused_mounts(session, row.name, deployment)
 
 
 def tell_running(session: Session, running: Sequence[str]) -> None:

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.batch.folder import JobFolder
-from mlctl.batch.launch import find_folder, is_coordinated, start_coordinator, stop_coordinator
+from mlctl.batch.launch import START_WITHIN_S, find_folder, is_coordinated, start_coordinator, stop_coordinator
 from mlctl.batch.leftovers import end_leftover
-from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput, OutputFormat, write_order
+from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput, OutputFormat, read_order, write_order
+from mlctl.entities.document import refuse_document
 from mlctl.entities.stored import read_map
-from mlctl.errors import Conflict, InvalidInput, MlctlError, NotFound
+from mlctl.errors import BackendUnavailable, Conflict, InvalidInput, MlctlError, NotFound
 from mlctl.ops.datastores import find_datastore
 from mlctl.ops.session import Session
-from mlctl.registry import jobs
+from mlctl.registry import batch_endpoints, jobs
 from mlctl.registry.jobs import JobRow
+from mlctl.runtimes.mounts import make_links, plan_mount
 
 if TYPE_CHECKING:
     from mlctl.ops.batch_targets import BatchTarget
@@ -30,6 +32,7 @@ TABLE_NEEDS = ("pandas", "pyarrow")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _FORBIDDEN_IN_FILE_NAMES = re.compile(r'[~"#%&*:<>?/\\{|}]')
 _SUFFIXES: Mapping[str, str] = {"az": ".csv", "csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet"}
+_FILE_KEYS = ("inputs", "outputs", "deployment", "endpoint", "$schema")
 _DEFAULT_FILE = "predictions.csv"
 _POLL_S = 0.1
 
@@ -75,6 +78,24 @@ class Job:
     folder: Path
 
     @property
+    def why(self) -> str:
+        """Why it did not get to its end; empty when it did, or when that was wanted."""
+        if self.status == jobs.NOT_RESPONDING:
+            return "its coordinator is gone, killed or with the machine; what is committed is kept"
+        return self.row.error or ""
+
+    @property
+    def hint(self) -> str:
+        """What to do about how it ended."""
+        if self.row.kind in ("batch", "pipeline") and self.status in ("Canceled", jobs.NOT_RESPONDING):
+            return f"go on: mlctl batch resume -n {self.row.name}"
+        if self.status != "Failed":
+            return ""
+        told = str(self.progress.get("hint") or "")
+        can_go_on = not told and self.row.kind == "pipeline"
+        return f"go on with what has failed: mlctl batch resume -n {self.row.name}" if can_go_on else told
+
+    @property
     def scores(self) -> bool:
         """Whether it runs mini-batches: a batch job, or a pipeline's step of type parallel."""
         return self.row.kind == "batch" or self.row.spec.get("type") == "parallel"
@@ -98,24 +119,9 @@ def invoke(session: Session, invocation: Invocation) -> Job:
     target = find_target(session, invocation)
     settings = _read_settings(invocation)
     order = _make_order(session, invocation, target, settings)
-    if invocation.job_name is not None and jobs.find(session.store, order.name) is not None:
-        return _find_same(session, order)
+    if invocation.job_name is None or jobs.find(session.store, order.name) is None:
+        _check_output(session, order)
     return _start(session, order, invocation, target)
-
-
-def _read_names(invocation: Invocation) -> Invocation:
-    """Take the endpoint and the deployment from the file that tells the inputs, where no option names them."""
-    from mlctl.ops.loading import read_document
-
-    if invocation.file is None:
-        return invocation
-    data = read_document(invocation.file).data
-    found = {key: data[key] for key in ("endpoint", "deployment") if isinstance(data.get(key), str)}
-    return replace(
-        invocation,
-        endpoint=invocation.endpoint or found.get("endpoint"),
-        deployment=invocation.deployment or found.get("deployment"),
-    )
 
 
 def _find_repeated(session: Session, invocation: Invocation) -> Job | None:
@@ -126,21 +132,30 @@ def _find_repeated(session: Session, invocation: Invocation) -> Job | None:
     return None if row is None else _look(session, row)
 
 
-def _find_same(session: Session, order: JobOrder) -> Job:
-    """Return the job of that name, if it was asked for alike: a script that runs twice finds its first job."""
-    from mlctl.batch.order import read_order
+def _find_same(session: Session, order: JobOrder, target: BatchTarget) -> Job:
+    """Return the job of that name, if it was asked for alike: a script that runs twice finds its first job.
 
-    row = jobs.get(session.store, order.name)
-    try:
-        known = read_order(find_folder(session.settings.home, order.name).order)
-    except OSError:
-        known = None
+    One whose maker was killed before it could be started is started now.
+    """
+    folder = find_folder(session.settings.home, order.name)
+    known = None
+    while (job := look(session, order.name)).row.kind == "batch" and (known := _read_order(folder)) is None:
+        if job.has_ended:
+            return _place(session, job.row, order, target)
+        time.sleep(_POLL_S)  # another command is about to write it
     if known != order:
         raise Conflict(
             f"there is a job {order.name} already, and it does something else",
             hint=f"choose another --job-name, or see: mlctl job show -n {order.name}",
         )
-    return _look(session, row)
+    return look(session, order.name)
+
+
+def _read_order(folder: JobFolder) -> JobOrder | None:
+    try:
+        return read_order(folder.order)
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -150,6 +165,23 @@ class Settings:
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     others: Mapping[str, Any]
+
+
+def _read_names(invocation: Invocation) -> Invocation:
+    """Take the names that an invocation's file gives, where the command line gives none. Source: az's surface 3.9."""
+    from mlctl.ops.loading import read_document
+
+    if invocation.file is None:
+        return invocation
+    document = read_document(invocation.file)
+    if unknown := [key for key in document.data if key not in _FILE_KEYS]:
+        problem = document.problem((unknown[0],), "unknown field", f"known: {', '.join(_FILE_KEYS)}", at_key=True)
+        raise refuse_document(document.file, [problem])
+    if invocation.from_deployment is not None:
+        return invocation
+    names = {key: document.data.get(key) for key in ("deployment", "endpoint")}
+    given = {key: value for key, value in names.items() if isinstance(value, str) and getattr(invocation, key) is None}
+    return replace(invocation, **given)
 
 
 def _read_settings(invocation: Invocation) -> Settings:
@@ -193,16 +225,19 @@ def _make_order(session: Session, invocation: Invocation, target: BatchTarget, s
     kind, paths = _find_input(session, invocation, settings)
     mode = _choose_mode(invocation, target, properties, kind)
     name = invocation.job_name or _make_name(session, target)
-    output = _choose_output(session, invocation, spec, settings, name)
+    output = _choose_output(session, invocation, spec, settings, name, default="csv" if target.no_code else "az")
     compute = read_map(others, "compute")
     resources = read_map(spec, "resources")
     instances = choose("instance_count", invocation.instance_count or compute.get("instance_count"), None)
+    needs_tables = mode != "files" or output.format != "az" or output.with_input or target.no_code is not None
+    mount = plan_mount(find_folder(session.settings.home, name).mount, target.plan)
     return JobOrder(
         name=name,
-        python=str(target.ensure_python(TABLE_NEEDS if _needs_tables(mode, output) else ())),
-        app_root=str(target.app_root),
-        entry_script=target.entry_script,
-        model_dir=str(target.model_dir) if target.model_dir else None,
+        python=str(target.ensure_python(TABLE_NEEDS if needs_tables else ())),
+        app_root=str(mount.app_root),
+        entry_script=target.plan["entry_script"],
+        model_dir=str(mount.model_dir) if mount.model_dir else None,
+        no_code=target.no_code,
         environment_variables=target.environment_variables,
         input=JobInput(
             mode, tuple(paths), str(invocation.input_key or properties.get("mlctl.input_key") or "features")
@@ -267,15 +302,17 @@ def _choose_mode(invocation: Invocation, target: BatchTarget, properties: Mappin
     return "rows" if mode == "rows" else "json" if mode == "json" else "files"
 
 
-def _needs_tables(mode: InputMode, output: JobOutput) -> bool:
-    return mode != "files" or output.format != "az" or output.with_input
-
-
 def _choose_output(
-    session: Session, invocation: Invocation, spec: Mapping[str, Any], settings: Settings, job: str
+    session: Session,
+    invocation: Invocation,
+    spec: Mapping[str, Any],
+    settings: Settings,
+    job: str,
+    *,
+    default: OutputFormat,
 ) -> JobOutput:
     properties = read_map(spec, "properties")
-    format_ = invocation.output_format or str(properties.get("mlctl.output_format") or "az")
+    format_ = invocation.output_format or str(properties.get("mlctl.output_format") or default)
     if format_ not in _SUFFIXES:
         raise InvalidInput(f"the output format {format_} is none of {', '.join(_SUFFIXES)}")
     file_name = settings.others.get("output_file_name") or spec.get("output_file_name") or _DEFAULT_FILE
@@ -294,7 +331,6 @@ def _choose_output(
         header=_choose_flag(invocation.output_header, properties.get("mlctl.output_header")),
         with_input=_choose_flag(invocation.output_with_input, properties.get("mlctl.output_with_input")),
     )
-    _check_output(session, output, is_chosen=output_path is not None)
     return output
 
 
@@ -330,15 +366,15 @@ def _find_output_folder(session: Session, text: str | None, job: str) -> Path:
     return Path(text.removeprefix("file://")).expanduser().absolute()
 
 
-def _check_output(session: Session, output: JobOutput, *, is_chosen: bool) -> None:
+def _check_output(session: Session, order: JobOrder) -> None:
     """Refuse an output that cannot be written, or that another job is about to write."""
     from mlctl.batch.assemble import refuse_existing
-    from mlctl.batch.order import read_order
 
+    output = order.output
     refuse_existing(output)
-    if not is_chosen:
-        return
     folder = Path(output.folder)
+    if folder.is_relative_to(find_folder(session.settings.home, order.name).path):
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".mlctl-{secrets.token_hex(4)}"
@@ -370,20 +406,36 @@ def _make_name(session: Session, target: BatchTarget) -> str:
 def _start(session: Session, order: JobOrder, invocation: Invocation, target: BatchTarget) -> Job:
     check_name(order.name)
     session.store.require_room()
+    # Written down first: of two commands that make the same job, one may touch its folder.
+    try:
+        row = jobs.insert(
+            session.store,
+            name=order.name,
+            kind="batch",
+            workspace=session.workspace,
+            endpoint=target.endpoint,
+            deployment=target.deployment,
+            request_id=invocation.request_id,
+            spec=describe_order(order, invocation.experiment_name),
+        )
+    except Conflict:
+        if (known := _find_repeated(session, invocation)) is not None:
+            return known
+        return _find_same(session, order, target)
+    return _place(session, row, order, target)
+
+
+def _place(session: Session, row: JobRow, order: JobOrder, target: BatchTarget) -> Job:
+    """Write what a job shall do, and start it."""
     folder = find_folder(session.settings.home, order.name)
-    folder.make()
-    write_order(folder.order, order)
-    spec = describe_order(order, invocation.experiment_name)
-    row = jobs.insert(
-        session.store,
-        name=order.name,
-        kind="batch",
-        workspace=session.workspace,
-        endpoint=target.endpoint,
-        deployment=target.deployment,
-        request_id=invocation.request_id,
-        spec=spec,
-    )
+    try:
+        folder.make()
+        make_links(folder.mount, session.settings.artifacts, target.plan)
+        write_order(folder.order, order)
+    except OSError as error:
+        message = f"cannot write {folder.path}: {error.strerror}"
+        jobs.set_state(session.store, row.name, "Failed", error=message)
+        raise BackendUnavailable(message, hint=f"df -h {session.settings.home}") from error
     return start(session, row)
 
 
@@ -395,6 +447,8 @@ def check_name(name: str) -> None:
 
 def start(session: Session, row: JobRow) -> Job:
     """Start the coordinator of a job that has none."""
+    with contextlib.suppress(OSError):
+        find_folder(session.settings.home, row.name).starting.touch()
     try:
         start_coordinator(session.settings.home, row.name, session.environ)
     except MlctlError as error:
@@ -423,6 +477,15 @@ def look(session: Session, name: str) -> Job:
     return _look(session, jobs.get(session.store, name))
 
 
+def list_of_endpoint(session: Session, endpoint: str) -> list[Job]:
+    """Return an endpoint's jobs, the newest first; those of one that was deleted as well. NotFound if it never was."""
+    owner = batch_endpoints.find_endpoint(session.store, endpoint)
+    found = list_all(session, endpoint=owner.name if owner else endpoint)
+    if owner is None and not found:
+        batch_endpoints.get_endpoint(session.store, endpoint)
+    return found
+
+
 def list_all(session: Session, *, endpoint: str | None = None, limit: int | None = None) -> list[Job]:
     """Return jobs, the newest first."""
     workspace = None if endpoint else session.workspace
@@ -440,8 +503,18 @@ def _look(session: Session, row: JobRow) -> Job:
     if not row.has_ended and not is_coordinated(owner):
         # Its last words may have been written meanwhile.
         row = jobs.get(session.store, row.name)
-        status = row.state if row.has_ended else jobs.NOT_RESPONDING
+        status = row.state if row.has_ended or (folder == owner and _is_starting(row, folder)) else jobs.NOT_RESPONDING
     return Job(row, status, folder.read_progress(), folder.path)
+
+
+def _is_starting(row: JobRow, folder: JobFolder) -> bool:
+    """Say whether the coordinator of a job may be about to take it over."""
+    if row.state != "NotStarted":
+        return False
+    since = row.created_at
+    with contextlib.suppress(OSError):
+        since = max(since, folder.starting.stat().st_mtime)
+    return time.time() - since < START_WITHIN_S
 
 
 def cancel(session: Session, name: str) -> Job:

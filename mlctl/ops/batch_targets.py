@@ -14,7 +14,6 @@ from mlctl.ops import environments
 from mlctl.ops.session import Session
 from mlctl.registry import assets, deployments, endpoints
 from mlctl.runtimes.environments import find_environment
-from mlctl.runtimes.mounts import ensure_mount
 
 if TYPE_CHECKING:
     from mlctl.ops.batch_jobs import Invocation
@@ -25,6 +24,7 @@ class BatchTarget:
     """Script, model and interpreter of a job.
 
     spec: the batch deployment's settings. is_online: the script is an online one. label: what the job is named after.
+    plan: what the deployment was resolved to, code and model by the hash of the registry's copy.
     ensure_python: returns the interpreter, given packages that it needs beside the user's; builds it if need be.
     """
 
@@ -32,13 +32,16 @@ class BatchTarget:
     endpoint: str | None
     deployment: str | None
     label: str
-    app_root: Path
-    entry_script: str
-    model_dir: Path | None
+    plan: Mapping[str, Any]
     environment_variables: Mapping[str, str]
     ensure_python: Callable[[Sequence[str]], Path]
     is_online: bool = False
     cluster: str | None = None
+
+    @property
+    def no_code(self) -> str | None:
+        """What scores where there is no script, `LOADER:PATH`."""
+        return self.plan.get("no_code")
 
 
 def find_target(session: Session, invocation: Invocation) -> BatchTarget:
@@ -64,11 +67,9 @@ def _find_batch(session: Session, invocation: Invocation) -> BatchTarget:
         endpoint=found.endpoint,
         deployment=found.name,
         label=found.endpoint,
-        app_root=found.code_folder,
-        entry_script=found.entry_script,
-        model_dir=found.model_dir,
+        plan=found.plan,
         environment_variables=found.environment_variables,
-        ensure_python=partial(_ensure_python, session, found.python, found.environment),
+        ensure_python=partial(_ensure_python, session, found.plan),
         cluster=found.cluster,
     )
 
@@ -80,7 +81,6 @@ def _find_online(session: Session, text: str, endpoint: str | None) -> BatchTarg
             f"--from-deployment: {text} is not ENDPOINT/DEPLOYMENT", hint="--from-deployment fraud-endpoint/blue"
         )
     row = deployments.get_deployment(session.store, endpoints.get_endpoint(session.store, owner).name, name)
-    mount = ensure_mount(session.settings, row.endpoint, row.name, row.plan)
     variables = {key: _text(value) for key, value in read_map(row.spec, "environment_variables").items()}
     properties = read_map(row.spec, "properties")
     key = properties.get("mlctl.micro_batching.input_key")
@@ -89,11 +89,9 @@ def _find_online(session: Session, text: str, endpoint: str | None) -> BatchTarg
         endpoint=endpoint or row.endpoint,
         deployment=row.name,
         label=row.endpoint,
-        app_root=mount.app_root,
-        entry_script=row.plan["entry_script"],
-        model_dir=mount.model_dir,
+        plan=row.plan,
         environment_variables=variables,
-        ensure_python=partial(_ensure_python, session, Path(row.plan["python"]), row.plan.get("environment")),
+        ensure_python=partial(_ensure_python, session, row.plan),
         is_online=True,
     )
 
@@ -104,8 +102,9 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _ensure_python(session: Session, python: Path, environment: Mapping[str, Any] | None, needs: Sequence[str]) -> Path:
+def _ensure_python(session: Session, plan: Mapping[str, Any], needs: Sequence[str]) -> Path:
     """Return an environment like a deployment's that has some packages more; mlctl's own has them all."""
+    python, environment = Path(plan["python"]), plan.get("environment")
     if not needs or find_environment(python) is None or environment is None:
         return python
     asset = assets.get_asset(session.store, kind="environment", **environment)

@@ -15,6 +15,7 @@ from mlctl.entities.kinds import (
     SCHEDULE,
     Kind,
 )
+from mlctl.entities.model import ModelType
 from mlctl.entities.time_zones import WINDOWS_ZONES
 from mlctl.entities.values import match_word
 from mlctl.errors import Problem
@@ -27,6 +28,7 @@ def list_batch_problems(document: Document, kind: Kind) -> Iterator[Problem]:
     if kind in (BATCH_DEPLOYMENT, MODEL_BATCH_DEPLOYMENT):
         yield from _check_settings(document, kind)
         yield from _check_environment(document)
+        yield from _check_model_alone(document)
     if kind is PIPELINE_BATCH_DEPLOYMENT and "properties" in document.data:
         yield document.problem(("properties",), "unknown field", "pipeline deployments have none there", at_key=True)
     if kind is COMPUTE:
@@ -61,6 +63,15 @@ def _check_environment(document: Document) -> Iterator[Problem]:
     if is_curated and document.data.get("code_configuration") is not None:
         hint = "write image and conda_file below environment"
         yield document.problem(("environment",), "curated environments do not run batch scripts", hint)
+
+
+def _check_model_alone(document: Document) -> Iterator[Problem]:
+    """Tell of models that are scored without a script here only. Of registered ones nothing is known."""
+    model = _map_at(document.data, "model")
+    is_custom = match_word(model.get("type", ModelType.CUSTOM_MODEL), (ModelType.CUSTOM_MODEL,)) is not None
+    if model and is_custom and document.data.get("code_configuration") is None:
+        hint = "there only mlflow_model does without: add code_configuration"
+        yield document.problem(("model",), "a custom_model cannot be scored without a scoring script", hint)
 
 
 def _check_compute(document: Document) -> Iterator[Problem]:

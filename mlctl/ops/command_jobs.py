@@ -11,7 +11,7 @@ from mlctl.batch.command import CommandOrder, write_command
 from mlctl.batch.launch import find_folder
 from mlctl.entities.command_job import CommandJob
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput
+from mlctl.errors import InvalidInput, Problem
 from mlctl.ops import batch_jobs, environments, ports
 from mlctl.ops.batch_jobs import Job
 from mlctl.ops.ports import LEFT_OUT, Value
@@ -21,6 +21,18 @@ from mlctl.runtimes.environments import own_interpreter
 
 if TYPE_CHECKING:
     from mlctl.entities.pipeline_job import PipelineJob
+
+
+def check(file: Path, *, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """Return what is wrong with a job's file; nothing is looked up or started."""
+    from mlctl.entities.pipeline_job import job_class
+    from mlctl.ops.loading import load
+
+    try:
+        load(file, job_class, overrides=overrides)
+    except InvalidInput as error:
+        return error.problems or (Problem(error.message, str(file), hint=error.hint),)
+    return ()
 
 
 def create(session: Session, *, file: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Job:

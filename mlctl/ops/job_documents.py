@@ -48,7 +48,6 @@ def job_document(session: Session, job: Job) -> Document:
     """Return a job as `job show` prints it."""
     row, spec = job.row, job.row.spec
     document: Document = {
-        **{key: spec[key] for key in ("command", "environment", "code", "compute", "description") if key in spec},
         "id": job_id(session, job),
         "name": row.name,
         "display_name": spec.get("display_name") or row.name,
@@ -65,6 +64,7 @@ def job_document(session: Session, job: Job) -> Document:
         "inputs": _inputs(job),
         "outputs": _outputs(job),
         "resourceGroup": session.resource_group,
+        **{key: spec[key] for key in ("command", "environment", "code", "compute", "description") if key in spec},
     }
     if row.kind == "batch":
         document |= {"compute": "local", "jobs": {"batchscoring": {"type": "parallel", "status": job.status}}}
@@ -100,8 +100,21 @@ def _context(job: Job) -> Document:
     return creation_context(row.created_at, row.created_by, changed_at, row.created_by)
 
 
+def _metrics(job: Job) -> dict[str, str]:
+    """Return a job's counts under Azure's names. Source: batch contract 7."""
+    found: dict[str, str] = {}
+    for word, name in (("MiniBatches", "mini_batches"), ("Items", "items")):
+        total, done, failed = (job.progress.get(f"{name}_{part}") for part in ("total", "done", "failed"))
+        if done is not None:
+            found |= {f"Finished {word}": str(done), f"Failed {word}": str(failed)}
+        if total is not None and done is not None:
+            found |= {f"Total {word}": str(total), f"Remaining {word}": str(total - done)}
+    return found
+
+
 def _properties(job: Job) -> dict[str, str]:
-    found = {f"mlctl.metrics.{name}": f"{value:g}" for name, value in list_metrics(job).items()}
+    found = _metrics(job)
+    found |= {f"mlctl.metrics.{name}": f"{value:g}" for name, value in list_metrics(job).items()}
     found |= {f"mlctl.{name}": str(job.progress[name]) for name in _COUNTS if job.progress.get(name) is not None}
     if job.row.endpoint:
         found |= {"azureml.batchEndpoint": job.row.endpoint, "azureml.deploymentname": str(job.row.deployment)}

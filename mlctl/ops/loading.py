@@ -156,7 +156,7 @@ def load_endpoint(
 
 def update_endpoint(base: Mapping[str, Any], operations: Sequence[Operation], *, forces_text: bool) -> dict[str, Any]:
     """Return an endpoint's document after Azure CLI's generic update, checked anew."""
-    changed = _generic_update(base, operations, forces_text, endpoint_class(base))
+    changed = apply_operations(base, operations, forces_text, endpoint_class(base))
     return parse_checked(make_document(changed), endpoint_class(changed)).to_document()
 
 
@@ -193,7 +193,7 @@ def update_deployment(
     else:
         from_file = frozenset(document.data) - {"$schema"}
         document = document.replace_data({**merge_top_level(row.spec, document.data), **own})
-    changed = _generic_update(document.data, operations, forces_text, deployment_class(document.data))
+    changed = apply_operations(document.data, operations, forces_text, deployment_class(document.data))
     document = document.replace_data(changed)
     if more:
         _refuse_all(document, check_document(document, deployment_class(changed)), more)
@@ -205,9 +205,10 @@ def update_deployment(
     return Loaded(spec, file.absolute().parent if file else Path.cwd(), from_file, differing, file)
 
 
-def _generic_update(
+def apply_operations(
     base: Mapping[str, Any], operations: Sequence[Operation], forces_text: bool, model_class: type[Entity]
 ) -> dict[str, Any]:
+    """Return a map after Azure CLI's generic update. operations: `set`, `add`, `remove` with their tokens, in order."""
     flat: list[tuple[str, ...]] = []
     for verb, tokens in operations:
         flat += [("set", token) for token in tokens] if verb == "set" else [(verb, *tokens)]
@@ -225,7 +226,7 @@ def update_batch_endpoint(
     base: Mapping[str, Any], operations: Sequence[Operation], *, forces_text: bool
 ) -> dict[str, Any]:
     """Return a batch endpoint's document after Azure CLI's generic update, checked anew."""
-    changed = _generic_update(base, operations, forces_text, BatchEndpoint)
+    changed = apply_operations(base, operations, forces_text, BatchEndpoint)
     return parse_checked(make_document(changed), BatchEndpoint).to_document()
 
 
@@ -233,7 +234,7 @@ def update_schedule(base: Mapping[str, Any], operations: Sequence[Operation], *,
     """Return a schedule's document after Azure CLI's generic update, checked anew."""
     from mlctl.entities.schedule import Schedule
 
-    changed = _generic_update(base, operations, forces_text, Schedule)
+    changed = apply_operations(base, operations, forces_text, Schedule)
     return parse_checked(make_document(changed), Schedule).to_document()
 
 
@@ -272,7 +273,7 @@ def update_batch_deployment(
     spec = normalize(parse_checked(document, batch_deployment_class(merged)))
     if operations:
         flat = [(verb, [_strip_settings(row, token) for token in tokens]) for verb, tokens in operations]
-        changed = _generic_update(spec, flat, forces_text, batch_deployment_class(spec))
+        changed = apply_operations(spec, flat, forces_text, batch_deployment_class(spec))
         spec = normalize(parse_checked(make_document(changed), batch_deployment_class(changed)))
     if file is not None and not is_whole:
         notice(

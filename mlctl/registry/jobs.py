@@ -58,10 +58,12 @@ def insert(
     deployment: str | None = None,
     request_id: str | None = None,
 ) -> JobRow:
-    """Write down a new job; Conflict when its name is taken."""
+    """Write down a new job; Conflict when its name is taken, or its request has made one."""
     with store.transaction():
         if find(store, name) is not None:
             raise Conflict(f"there is a job {name} already", hint=f"mlctl job show -n {name}")
+        if request_id is not None and (made := find_request(store, request_id)) is not None:
+            raise Conflict(f"that request has made job {made.name} already", hint=f"mlctl job show -n {made.name}")
         store.execute(
             "INSERT INTO jobs (name, kind, workspace, endpoint, deployment, request_id, spec, state, created_at,"
             " created_by) VALUES (?, ?, ?, ?, ?, ?, ?, 'NotStarted', ?, ?)",
@@ -171,6 +173,11 @@ def set_state(store: Store, name: str, state: str, *, error: str | None = None, 
             slug = "".join(f"_{char.lower()}" if char.isupper() else char for char in state).strip("_")
             events.record(store, f"job.{slug}", message, endpoint=job.endpoint, deployment=job.deployment, job=name)
     return bool(changed)
+
+
+def set_spec(store: Store, name: str, spec: Mapping[str, Any]) -> None:
+    """Replace what is shown of a job; what it does stands in its folder, and stays."""
+    store.execute("UPDATE jobs SET spec = ? WHERE name = ?", (json.dumps(spec), name))
 
 
 def set_archived(store: Store, name: str, *, archived: bool) -> None:

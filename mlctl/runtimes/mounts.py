@@ -1,6 +1,7 @@
 """What a generation of a deployment sees of the file system: links into the artifacts under Azure's folder names.
 
-Made before a plan's first replica starts. Generations with one plan, as after scaling, share them.
+Made before a plan's first replica starts. Generations with one plan, as after scaling, share them. A batch job has
+links of its own: it outlives its deployment.
 """
 
 from __future__ import annotations
@@ -30,29 +31,33 @@ class Mount:
     request_schema: Path | None = None
 
 
-def ensure_mount(
-    settings: Settings, endpoint: str, deployment: str, plan: Mapping[str, Any], *, is_batch: bool = False
-) -> Mount:
+def ensure_mount(settings: Settings, endpoint: str, deployment: str, plan: Mapping[str, Any]) -> Mount:
     """Make the links that a deployment's plan asks for, unless they are there."""
-    root = (settings.batch_mounts if is_batch else settings.mounts) / endpoint / deployment / _name_mount(plan)
+    return make_links(settings.mounts / endpoint / deployment / _name_mount(plan), settings.artifacts, plan)
+
+
+def plan_mount(root: Path, plan: Mapping[str, Any]) -> Mount:
+    """Return where everything will be when `make_links` has made it."""
     code, model, schema = plan.get("code"), plan.get("model"), plan.get("request_schema")
-    app_root = root / (code["name"] if code else ".no_code")
+    model_dir = root / "azureml-models" / model["name"] / model["version"] if model else None
+    name = cast("dict[str, str]", schema)["name"] if isinstance(schema, dict) else None
+    request_schema = root / ".request_schema" / name if name else None
+    return Mount(root / (code["name"] if code else ".no_code"), model_dir, root / ".work", request_schema)
+
+
+def make_links(root: Path, artifacts: Path, plan: Mapping[str, Any]) -> Mount:
+    """Make the links that a plan asks for below a folder, unless they are there."""
+    mount, code = plan_mount(root, plan), plan.get("code")
     if code:
-        _link(app_root, settings.artifacts / code["hash"] / code["name"])
+        _link(mount.app_root, artifacts / code["hash"] / code["name"])
     else:
-        app_root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    model_dir = None
-    if model:
-        model_dir = root / "azureml-models" / model["name"] / model["version"]
-        _link(model_dir, settings.artifacts / model["hash"])
-    request_schema = None
-    if isinstance(schema, dict):
-        kept = cast("dict[str, str]", schema)
-        request_schema = root / ".request_schema" / kept["name"]
-        _link(request_schema.parent, settings.artifacts / kept["hash"])
-    work_dir = root / ".work"
-    work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Mount(app_root, model_dir, work_dir, request_schema)
+        mount.app_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if mount.model_dir is not None:
+        _link(mount.model_dir, artifacts / plan["model"]["hash"])
+    if mount.request_schema is not None:
+        _link(mount.request_schema.parent, artifacts / plan["request_schema"]["hash"])
+    mount.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return mount
 
 
 def remove_mounts(
@@ -61,11 +66,9 @@ def remove_mounts(
     deployment: str | None = None,
     *,
     keep: Mapping[str, Any] | None = None,
-    is_batch: bool = False,
 ) -> None:
     """Remove the links of an endpoint, of a deployment, or of all of a deployment's plans but `keep`."""
-    mounts = settings.batch_mounts if is_batch else settings.mounts
-    root = mounts / endpoint / deployment if deployment else mounts / endpoint
+    root = settings.mounts / endpoint / deployment if deployment else settings.mounts / endpoint
     if keep is None:
         shutil.rmtree(root, ignore_errors=True)
         return

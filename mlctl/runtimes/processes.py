@@ -118,6 +118,11 @@ def reap(pid: int) -> int | None:
     return code
 
 
+def read_exit_code(pid: int) -> int | None:
+    """Return the exit code of a child that was reaped; None when it is not known."""
+    return _exit_codes.get(pid)
+
+
 def describe_exit(pid: int) -> str:
     """Say how a child ended, once; empty when that is not known, as of processes of an earlier daemon."""
     code = _exit_codes.pop(pid, None)

@@ -11,6 +11,7 @@ import pytest
 from mlctl.ops.batch_deployments import load
 from mlctl.ops.session import Session
 from mlctl.registry.store import Store
+from mlctl.runtimes.mounts import make_links
 from mlctl.settings import load_settings
 from tests.acceptance.conftest import Machine
 from tests.waiting import wait_until
@@ -181,11 +182,13 @@ def test_a_script_that_is_no_python_is_refused_unless_told_otherwise(batch: Mach
     batch.ok("batch-deployment", "create", "-f", write(batch), "--skip-script-validation")
 
 
-def test_a_deployment_without_a_script_is_refused_with_the_reason(batch: Machine):
+def test_a_deployment_without_a_script_is_refused_when_nothing_serves_its_model(batch: Machine):
     refused = batch.run(
         "batch-deployment", "create", "-f", write(batch, model="azureml:fraud-model:1", code_configuration=None)
     )
-    assert (refused.code, "has no code_configuration" in refused.err) == (1, True)
+    assert (refused.code, "the model holds: model.txt" in refused.err) == (1, True)
+    neither = batch.run("batch-deployment", "create", "-f", write(batch, code_configuration=None))
+    assert (neither.code, "neither code_configuration nor model" in neither.err) == (1, True)
 
 
 def test_a_missing_endpoint_ends_with_three_and_the_next_command(machine: Machine, monkeypatch: pytest.MonkeyPatch):
@@ -259,6 +262,45 @@ def test_jobs_go_on_when_endpoint_and_deployment_are_deleted(batch: Machine):
     assert scores(batch, job) == ["a.csv", "b.csv", "c.csv"]
 
 
+def test_an_invocations_file_names_deployment_input_and_output(batch: Machine):
+    batch.ok("batch-deployment", "create", "-f", write(batch), "--set-default")
+    batch.ok("batch-deployment", "create", "-f", write(batch, "other", environment_variables={"SCALE": "7"}))
+    file = batch.work / "inputs.yml"
+    file.write_text(
+        "deployment: other\ninputs:\n  tx: {type: uri_folder, path: ./tx}\noutputs:\n  score: {path: ./scores}\n"
+    )
+    invoke = ("batch-endpoint", "invoke", "-n", "fraud-batch", "-f", "inputs.yml", "--stream")
+    batch.ok(*invoke, "--input", "./nowhere")
+    assert (batch.work / "scores" / "predictions.csv").read_text().startswith("a.csv no model 7\n")
+    job = batch.ok(*invoke, "-d", "classic", "--output-path", "x", "--set", "outputs.score.path=./scores2").json["name"]
+    assert (batch.work / "scores2" / "predictions.csv").read_text().startswith("a.csv no model \n")
+    assert batch.ok("job", "show", job).json["properties"]["azureml.deploymentname"] == "classic"
+    file.write_text("deployment: other\ninput: {}\n")
+    refused = batch.run(*invoke)
+    assert (refused.code, "inputs.yml:2:1" in refused.err, "input: unknown field" in refused.err) == (1, True, True)
+    for flag in ("--inputs", "--outputs"):
+        assert "no form of it works in a shell" in batch.run(*invoke, flag, "{}").err
+
+
+def test_a_finished_job_goes_on_without_its_deployment(batch: Machine):
+    model = {"model": "azureml:fraud-model:1"}
+    batch.ok("batch-deployment", "create", "-f", write(batch, **model), "--set-default")
+    flags = ("--input", "./tx", "--mini-batch-size", "1", "--job-name", "november", "--stream")
+    batch.ok("batch-endpoint", "invoke", "-n", "fraud-batch", *flags)
+    batch.write_script("def run(paths): raise ValueError('the new script')\n")
+    batch.ok("batch-deployment", "update", "-f", write(batch))
+    batch.ok("batch-deployment", "delete", "-n", "classic", *TARGET, "-y")
+    batch.ok("batch-endpoint", "delete", "-n", "fraud-batch", "-y")
+    batch.ok("artifacts", "prune", "--yes", "--older-than", "0")
+    (batch.work / "tx" / "b.csv").write_text("another b")
+    refused = batch.run("batch", "resume", "-n", "november")
+    assert (refused.code, "mlctl batch resume -n november --changed" in refused.err) == (1, True)
+    batch.ok("batch", "resume", "-n", "november", "--changed", "--stream")
+    assert scores(batch, "november") == [f"{name}.csv model 1 " for name in "abc"]
+    kept = {use["name"] for use in batch.ok("artifacts", "list").json if "job november" in use["used_by"]}
+    assert kept == {"src", "model.txt"}
+
+
 def test_deleting_the_default_deployment_leaves_none(batch: Machine):
     batch.ok("batch-deployment", "create", "-f", write(batch), "--set-default")
     deleted = batch.ok("batch-deployment", "delete", "-n", "classic", *TARGET, "-y")
@@ -288,13 +330,14 @@ def test_load_tells_what_an_invocation_runs(batch: Machine):
         found = load(session, "Fraud-Batch", None)
     finally:
         session.close()
-    assert (found.endpoint, found.name, found.entry_script) == ("fraud-batch", "classic", "score.py")
-    assert found.script.read_text() == NAMES
-    assert found.model_dir is not None
-    assert (found.model_dir / "model.txt").read_text() == "model 1"
+    assert (found.endpoint, found.name, found.plan["entry_script"]) == ("fraud-batch", "classic", "score.py")
+    mount = make_links(batch.work / "mount", batch.home / "artifacts", found.plan)
+    assert (mount.app_root / "score.py").read_text() == NAMES
+    assert mount.model_dir is not None
+    assert (mount.model_dir / "model.txt").read_text() == "model 1"
     assert found.environment_variables == {"SCALE": "2", "DEBUG": "true", "EMPTY": ""}
     assert found.cluster == "tcp://127.0.0.1:8786"
-    assert found.python.exists()
+    assert Path(found.plan["python"]).exists()
 
 
 PREP = """\

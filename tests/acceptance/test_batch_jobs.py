@@ -116,7 +116,7 @@ def test_what_cannot_work_is_refused_before_anything_is_made(served_table: Machi
         ((*INVOKE, "--input", table, "--set", "mini_batch=3"), 1, "no such setting of a job"),
         ((*INVOKE, "--input", table, "--set", "output_file_name=a/b"), 1, "no file name"),
         ((*INVOKE, "--input", table, "-m", "0"), 2, "0 is not in the range"),
-        (("batch", "invoke", "--from-deployment", "fraud-endpoint/bleu", "--input", table), 3, "no deployment bleu"),
+        (("batch", "invoke", "--from-deployment", "fraud-endpoint/bleu", "--input", table), 1, "no deployment bleu"),
         (("batch", "invoke", "--input", table), 1, "the endpoint is not named"),
         (("job", "show", "-n", "nothing"), 3, "there is no job nothing"),
         (("job", "show"), 2, "--name"),

@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mlctl.scoring.batch.calling import BatchScript, load_batch_script
@@ -36,6 +37,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 log = logging.getLogger("mlctl.scoring.batch")
+# For the job's own file, not among what the script prints.
+life = logging.getLogger("mlctl.scoring.batch.life")
 
 
 class Worker:
@@ -50,14 +53,18 @@ class Worker:
 
     def serve(self) -> int:
         """Work until there are no more leases; returns the exit code."""
+        began = time.perf_counter()
+        life.info("Python %s, %s", sys.version.split()[0], self._order.entry_script or self._order.no_code)
         script = self._start()
         if script is None:
             return _FAILED_START
+        life.info("init() is done after %.3f s", time.perf_counter() - began)
         self._wire.send({"ready": os.getpid()})
         for lease in self._wire.leases():
             for mini_batch in lease:
                 self._wire.send(self._score(script, mini_batch))
         script.shutdown()
+        life.info("shutdown() is done")
         return 0
 
     def _start(self) -> BatchScript | None:
@@ -84,7 +91,7 @@ class Worker:
             stage, run_began = "run", clock()
             result = script.run(loaded.argument, mini_batch["index"])
             run_s, stage = clock() - run_began, "result"
-            count = count_results(result)
+            count = count_results(result) if script.counts_results else loaded.items
             reply["items"], reply["succeeded"] = loaded.items, min(count, loaded.items)
             if count != loaded.items:
                 _warn_of_count(mini_batch["index"], count, loaded.items)
@@ -95,6 +102,7 @@ class Worker:
             message = str(exc) if isinstance(exc, ResultRefused) else _describe(exc)
             if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
                 stage = "disk"
+            life.info("mini-batch %d failed: %s", mini_batch["index"], message)
             reply["error"] = Error(stage=stage, message=message, trace=_trace(exc))
         reply["run_s"], reply["total_s"] = round(run_s, 6), round(clock() - began, 6)
         return reply
@@ -124,6 +132,14 @@ def _set_up_logging(order: WorkerOrder) -> None:
         force=True,
     )
     EntryScript.set_up(order.name, order.logs, order.output_folder)
+    life.propagate = False
+    life.setLevel(logging.INFO)
+    with suppress(OSError):  # a log that cannot be written changes no result
+        order.life_log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = logging.FileHandler(order.life_log, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+        life.addHandler(handler)
+        log.addHandler(handler)
 
 
 def main(arguments: Sequence[str]) -> int:

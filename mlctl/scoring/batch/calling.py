@@ -27,29 +27,37 @@ class Loaded(NamedTuple):
 
 
 class BatchScript(NamedTuple):
-    """A script, ready to be called. load: reads a mini-batch's input. run: takes what was loaded, and its index."""
+    """A script, ready to be called. load: reads a mini-batch's input. run: takes what was loaded, and its index.
+
+    counts_results: one result stands for one item; without a script, a file has as many results as it has rows.
+    """
 
     init: Callable[[], object]
     load: Callable[[MiniBatch], Loaded]
     run: Callable[[Any, int], object]
     shutdown: Callable[[], object]
+    counts_results: bool = True
 
 
 def load_batch_script(order: WorkerOrder, rows: Rows) -> BatchScript:
     """Import the script; raises ScriptRefused, or whatever importing it raises."""
+    if order.no_code is not None:
+        from mlctl.scoring.batch.no_code import load_model
+
+        return load_model(order, rows)
     if order.mode == "json":
         return _load_online_script(order, rows)
     module = import_script(order.app_root, order.entry_script)
     init, shutdown = getattr(module, "init", None), getattr(module, "shutdown", None)
     return BatchScript(
-        init if callable(init) else _do_nothing,
-        _load_files if order.mode == "files" else _rows_loader(rows),
+        init if callable(init) else do_nothing,
+        load_files if order.mode == "files" else make_rows_loader(rows),
         _choose_call(find_function(module, "run")),
-        shutdown if callable(shutdown) else _do_nothing,
+        shutdown if callable(shutdown) else do_nothing,
     )
 
 
-def _do_nothing() -> None:
+def do_nothing() -> None:
     """Stand in for a function that a script need not have."""
 
 
@@ -72,12 +80,15 @@ def _choose_call(run: Callable[..., object]) -> Callable[[Any, int], object]:
     return call
 
 
-def _load_files(mini_batch: MiniBatch) -> Loaded:
+def load_files(mini_batch: MiniBatch) -> Loaded:
+    """Hand a mini-batch's paths over."""
     files = mini_batch["files"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
     return Loaded(list(files), len(files), files)
 
 
-def _rows_loader(rows: Rows) -> Callable[[MiniBatch], Loaded]:
+def make_rows_loader(rows: Rows) -> Callable[[MiniBatch], Loaded]:
+    """Return what reads a mini-batch's rows."""
+
     def load(mini_batch: MiniBatch) -> Loaded:
         frame = rows.read(mini_batch)
         return Loaded(frame, len(frame), frame)
@@ -98,7 +109,7 @@ def _load_online_script(order: WorkerOrder, rows: Rows) -> BatchScript:
     def run(text: str, _index: int) -> object:
         return _unpack(script.run(text, {}) if script.wants_headers else script.run(text))
 
-    return BatchScript(script.init, load, run, _do_nothing)
+    return BatchScript(script.init, load, run, do_nothing)
 
 
 def _unpack(answer: object) -> Any:

@@ -17,8 +17,10 @@ class WorkerOrder:
 
     mode: what run() is given: paths, a DataFrame, or JSON text as an online script. input_key: the key of the rows in
     that text. keeps_rows: False: results are counted only. format, with_input: how a row of the output looks.
-    parts: the folder for what this worker writes. name: `process001`. logs: the job's folder of user logs. arguments:
-    for sys.argv of the script.
+    no_code: what scores in place of a script.
+    parts: the folder for what this worker writes. name: `process001`. logs: the job's folder of user logs.
+    life_log: the file in which a worker notes how it gets on.
+    arguments: for sys.argv of the script.
     """
 
     app_root: Path
@@ -32,15 +34,17 @@ class WorkerOrder:
     parts: Path
     name: str
     logs: Path
+    life_log: Path
     output_folder: Path
     logging_level: str
+    no_code: str | None = None
     arguments: tuple[str, ...] = ()
 
 
 def read_order(file: Path) -> WorkerOrder:
     """Read the order that `mlctl.batch` wrote."""
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    for name in ("app_root", "parts", "logs", "output_folder", "model_dir"):
+    for name in ("app_root", "parts", "logs", "output_folder", "model_dir", "life_log"):
         fields[name] = Path(fields[name]) if fields[name] else None
     fields["arguments"] = tuple(fields.get("arguments") or ())
     return WorkerOrder(**fields)

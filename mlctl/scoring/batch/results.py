@@ -38,7 +38,8 @@ def count_results(result: Any) -> int:
 
 
 def _complain(result: Any) -> str:
-    return f"run() returned {type(result).__name__}: a list or a DataFrame is needed, an element or a row per result"
+    what = "None" if result is None else type(result).__name__
+    return f"run() returned {what}: a list or a DataFrame is needed, an element or a row per result"
 
 
 def choose_render(format_: Format, with_input: bool) -> Render:

@@ -212,7 +212,7 @@ def test_a_table_that_is_written_to_while_it_is_read_is_noticed(desk: Desk) -> N
     ended = desk.finish(name)
     assert ended.row.state == "Failed"
     assert "has changed since" in (ended.row.error or "")
-    assert "--changed" in (ended.row.error or "")
+    assert f"mlctl batch resume -n {name} --changed" in ended.progress["hint"]
     assert not ended.output.exists()
     assert score_changed(desk, name).lines == doubled(range(40), range(7, 8))
 

@@ -17,9 +17,9 @@ import pytest
 from mlctl.batch.engine import Engine
 from mlctl.batch.folder import JobFolder
 from mlctl.batch.launch import find_folder, is_coordinated
-from mlctl.batch.order import JobInput, JobOrder, JobOutput
+from mlctl.batch.order import InputMode, JobInput, JobOrder, JobOutput
 from mlctl.errors import UserCodeFailed
-from tests.acceptance.batch.conftest import Desk, Run
+from tests.acceptance.batch.conftest import DOUBLE, Desk, Run
 from tests.waiting import wait_until
 
 SOME_FAIL = """
@@ -237,6 +237,143 @@ def test_logs_lie_where_azure_has_them(desk: Desk) -> None:
     logged = (logs / "user" / "entry_script_log" / "local" / "process001.log.txt").read_text()
     assert "by the entry script's logger" in logged
     assert [attempt["Status"] for attempt in tries(ended)] == ["RUN_EXCEPTION"] * 2
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+BREAKS_AT_TWO = """
+import os, time
+def run(mini_batch):
+    if mini_batch[0].endswith("2"):
+        os._exit(5)
+    return mini_batch
+"""
+
+
+def test_tries_are_summed_by_process_and_by_node(desk: Desk) -> None:
+    ended = desk.run(BREAKS_AT_TWO, desk.write_files(4), mini_batch_size=1, max_retries=1)
+    report = ended.folder.system_logs / "job_report"
+    (process,), (node,) = read_table(report / "process_summary.csv"), read_table(report / "node_summary.csv")
+    assert (process.pop("Process"), node.pop("Node")) == ("process001", "local")
+    assert process == node
+    all_tries = read_table(report / "processed_mini-batches.csv")
+    for column in ("Total", "Succeeded", "Failed"):
+        assert int(node[column]) == sum(int(attempt[column]) for attempt in all_tries)
+    assert (node["Tries"], node["Succeeded"], node["Failed Tries"], node["Timeouts"]) == ("5", "3", "2", "0")
+    assert [attempt["Mini-batch Detail"] for attempt in all_tries if attempt["Status"] != "RUN_DONE"] == [
+        f"{desk.work}/files/0002"
+    ] * 2
+
+
+def test_summaries_hold_all_runs_of_a_job_and_survive_a_torn_line(desk: Desk) -> None:
+    ended = desk.run(BREAKS_AT_TWO, desk.write_files(4), mini_batch_size=1, error_threshold=0, max_retries=0)
+    report = ended.folder.system_logs / "job_report"
+    before = int(read_table(report / "node_summary.csv")[0]["Tries"])
+    with (report / "processed_mini-batches.csv").open("a") as file:
+        file.write("7,1,process0")
+    desk.resume(ended.row.name)
+    desk.finish(ended.row.name)
+    assert int(read_table(report / "node_summary.csv")[0]["Tries"]) >= before
+
+
+def test_a_workers_life_is_written_down(desk: Desk) -> None:
+    ended = desk.run(BREAKS_AT_TWO, desk.write_files(4), mini_batch_size=1, max_retries=0)
+    node = ended.folder.system_logs / "node" / "local"
+    lines = [line.split(" ", 2)[2] for line in (node / "process001_main.txt").read_text().splitlines()]
+    starts = [line for line in lines if line.startswith("started as process")]
+    assert (len(starts), lines.count("init() is done, ready for mini-batches")) == (2, 2)
+    assert lines[2].endswith("ended with exit code 5")
+    assert lines[-1] == "stopped, ended with exit code 0"
+    noted = (node / "process001.txt").read_text()
+    assert (noted.count("init() is done after"), noted.count("shutdown() is done")) == (2, 1)
+    assert "init() is done" not in ended.printed()
+
+
+def test_a_killed_call_is_timed_in_the_report(desk: Desk) -> None:
+    script = """
+    import time
+    def run(mini_batch):
+        time.sleep(300 if mini_batch[0].endswith("1") else 0)
+        return mini_batch
+    """
+    ended = desk.run(script, desk.write_files(2), mini_batch_size=1, max_retries=0, timeout_s=1)
+    late = next(attempt for attempt in tries(ended) if attempt["Status"] == "RUN_TIMEOUT")
+    assert 1 <= float(late["Run Method Seconds"]) < 30
+    assert late["Error Category"] == "Timeout"
+    life = (ended.folder.system_logs / "node" / "local" / "process001_main.txt").read_text()
+    assert "run() took longer than 1 s: killed" in life
+
+
+def test_the_overview_and_the_use_of_the_machine_are_written_as_the_job_goes(desk: Desk) -> None:
+    ended = desk.run(DOUBLE, desk.write_files(7), mini_batch_size=2)
+    overview = (ended.folder.logs / "job_progress_overview.txt").read_text()
+    assert "Start scheduling. 7 input files, 1 workers." in overview
+    assert "Scheduling finished. Scheduled 4 mini batches with 7 items in" in overview
+    node = read_table(ended.folder.logs / "perf" / "node_resource_usage.csv")
+    assert int(node[-1]["Memory Total MB"]) > int(node[-1]["Memory Used MB"]) > 0
+    processes = read_table(ended.folder.logs / "perf" / "process_resource_usage.csv")
+    assert {line["Process"] for line in processes} == {"coordinator", "process001"}
+    assert all(float(line["Memory MB"]) > 1 for line in processes)
+
+
+def test_why_a_job_failed_stands_in_a_file_that_goes_when_it_does_not(desk: Desk) -> None:
+    script = """
+    import pathlib
+    def init():
+        pathlib.Path(__file__).resolve().with_name("key").read_text()
+    def run(mini_batch):
+        return mini_batch
+    """
+    ended = desk.run(script, desk.write_files(1))
+    error = (ended.folder.logs / "job_error.txt").read_text()
+    assert "no worker could be started: init() failed: FileNotFoundError" in error
+    assert "(score.py:4 in init)" in error
+    assert "user/error.txt" in error
+    assert ended.progress["hint"] in error
+    (desk.work / "code-1" / "key").touch()
+    desk.resume(ended.row.name)
+    assert desk.finish(ended.row.name).row.state == "Completed"
+    assert not (ended.folder.logs / "job_error.txt").exists()
+    assert "hint" not in ended.folder.read_progress()
+
+
+def test_progress_is_told_while_a_worker_keeps_everybody_waiting(desk: Desk) -> None:
+    script = """
+    import pathlib, time
+    def init():
+        while not pathlib.Path(__file__).with_name("go").exists():
+            time.sleep(0.01)
+    def run(mini_batch):
+        return mini_batch
+    """
+    name = desk.start(script, desk.write_files(2))
+    folder = find_folder(desk.home, name)
+    wait_until(lambda: folder.read_progress().get("workers"), 30, "the worker to be told of")
+    told_at = folder.read_progress()["updated_at"]
+    wait_until(lambda: folder.read_progress()["updated_at"] > told_at, 30, "a later word")
+    assert folder.read_progress()["items_total"] == 2
+    (desk.work / "code-1" / "go").touch()
+    assert desk.finish(name).counts == (2, 2, 0)
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("files", "0000 to {}/0003"), ("rows", "t.csv rows 0 to 3")])
+def test_results_that_are_missing_are_told_with_the_mini_batch(desk: Desk, mode: InputMode, suffix: str) -> None:
+    script = "def run(mini_batch):\n    return [0] if len(mini_batch) == 1 else [1, 2]\n"
+    if mode == "files":
+        given = desk.write_files(5)
+    else:
+        given = desk.work / "t.csv"
+        given.write_text("a\n" + "1\n" * 5)
+    ended = desk.run(script, given, mode=mode, mini_batch_size=4)
+    assert ended.counts == (5, 3, 2)
+    (failed,) = ended.failed_items
+    assert failed["item"].endswith(suffix.format(given))
+    assert (failed["count"], failed["mini_batch"]) == (2, 0)
+    assert "run() returned 2 results for 4 items" in failed["error"]
+    assert "mini-batch 0, try 1: run() returned 2 results for 4 items" in ended.errors()
 
 
 def test_the_output_folder_is_there_when_the_script_begins(desk: Desk) -> None:

@@ -41,7 +41,7 @@ def test_folders_are_walked_in_a_stable_order(desk: Desk) -> None:
         ("import sys; sys.exit(3)", "SystemExit: 3"),
         ("import os; os._exit(5)", "ended with exit code 5"),
         ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("return None", "run() returned NoneType"),
+        ("return None", "run() returned None"),
         ("return 'seven'", "run() returned str"),
         ("return 7", "run() returned int"),
     ],

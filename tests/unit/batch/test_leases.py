@@ -21,6 +21,7 @@ class FakeChild:
     """Fails as it is told: judge gets the rows of a call and its number, "lost" ends the worker."""
 
     number = 1
+    job = "fraud-batch-1"
 
     def __init__(self, judge: Judge, starts: Sequence[bool] = ()) -> None:
         self._judge = judge
@@ -46,7 +47,14 @@ class FakeChild:
                 raise WorkerLost("the worker ended", status="RUN_EXCEPTION")
             reply: dict[str, Any] = {"run_s": 0.1, "total_s": 0.2}
             if error is None:
-                reply |= {"part": "p", "offset": rows[0], "length": len(rows), "crc": 0, "succeeded": len(rows)}
+                reply |= {
+                    "part": "p",
+                    "offset": rows[0],
+                    "length": len(rows),
+                    "crc": 0,
+                    "items": len(rows),
+                    "succeeded": len(rows),
+                }
             else:
                 stage, _, message = error.partition(":")
                 reply["error"] = {"stage": stage, "message": message, "trace": ""}

@@ -18,6 +18,8 @@ REASONS = (
     "mlctl builds none",
     "data assets are paths of this machine",
     "there are no connections to databases here",
+    "there is no other node to connect to",
+    "no form of it works in a shell",
 )
 VALUES = {"int": ["1"], "flag": [], "bool3": ["true"]}
 

@@ -36,6 +36,10 @@ def check(tmp_path: Path, text: str, *, azure: bool = True, kind: str | None = N
             "{name: d, endpoint_name: ep1, type: pipeline, component: ./c.yml, properties: {a: 1}}",
             "properties: unknown field",
         ),
+        (
+            "{name: d, endpoint_name: ep1, mini_batch_size: 2, model: {path: ./m.pkl}}",
+            "a custom_model cannot be scored without a scoring script",
+        ),
         ("{name: c, type: local}", "local is no type of a compute"),
         ("{name: d, endpoint_name: ep1, mini_batch_size: 3}", "this is no whole deployment"),
         ("{name: d, endpoint_name: ep1, type: pipeline, settings: {}}", "this is no whole deployment"),
