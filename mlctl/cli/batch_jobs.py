@@ -119,6 +119,9 @@ def show_started(state: State, job: Job, *, streams: bool) -> None:
     """Print a job that was started, or follow it to its end and print it then."""
     if streams:
         job = follow_to_end(state, job.row.name, sys.stderr)
+        if not state.is_for_people and not state.only_errors:
+            # The log of a build shall tell, too, how it ended: stdout is az's.
+            sys.stderr.write("".join(f"{line}\n" for line in summarize(job)))
     reference = job_documents.reference(state.session, job)
     state.emit(reference, lambda: render.say(*summarize(job)) if job.has_ended else show_job(job))
     if streams:
