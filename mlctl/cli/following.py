@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ _RATE_OVER_S = 5.0
 _BAR_WIDTH = 30
 _SHOWN_WORKERS = 4
 _SHOWN_FAILURES = 3
+_GAP, _INDENT = " " * 3, " " * 10
 Say = Callable[[str], None]
 
 
@@ -31,7 +32,9 @@ class Pace:
         self._seen: deque[tuple[float, int]] = deque()
 
     def add(self, at: float, done: int) -> None:
-        """Note how many were done by then."""
+        """Note how many were done by then. at: 0 until the coordinator has said anything."""
+        if not at:
+            return
         self._seen.append((at, done))
         while len(self._seen) > 2 and at - self._seen[0][0] > _RATE_OVER_S:
             self._seen.popleft()
@@ -121,11 +124,12 @@ def _draw(session: Session, name: str) -> Job:
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True, highlight=False), transient=True, refresh_per_second=8) as live:
-        return _watch(session, name, lambda job, pace: live.update("\n".join(_picture(job, pace))))
+    console = Console(stderr=True, highlight=False)
+    with Live(console=console, transient=True, refresh_per_second=8) as live:
+        return _watch(session, name, lambda job, pace: live.update("\n".join(_picture(job, pace, console.width))))
 
 
-def _picture(job: Job, pace: Pace) -> Iterator[str]:
+def _picture(job: Job, pace: Pace, width: int) -> Iterator[str]:
     progress, unit = job.progress, _unit(job)
     total = progress.get("items_total")
     workers: list[Mapping[str, Any]] = progress.get("workers") or []
@@ -137,7 +141,7 @@ def _picture(job: Job, pace: Pace) -> Iterator[str]:
     share = f"{_bar(done / total)} {100 * done / total:3.0f} %   " if total else ""
     rate = f"   {show_rate(pace.per_second, unit)}" if pace.per_second else ""
     left = f"   {show_duration((total - done) / pace.per_second)} left" if total and pace.per_second else ""
-    yield f"{word:<8}{share}{done:,} {unit}{rate}{left}"
+    yield f"{word:<10}{share}{done:,} {unit}{rate}{left}"
     parts = [
         f"retried {int(progress.get('retries') or 0):,}",
         f"failed {unit} {int(progress.get('items_failed') or 0):,}",
@@ -146,7 +150,18 @@ def _picture(job: Job, pace: Pace) -> Iterator[str]:
     parts += [_worker(worker) for worker in workers[:_SHOWN_WORKERS]]
     if len(workers) > _SHOWN_WORKERS:
         parts.append(f"and {len(workers) - _SHOWN_WORKERS} more")
-    yield f"        {'   '.join(parts)}"
+    yield from lay_out(parts, width)
+
+
+def lay_out(parts: Sequence[str], width: int) -> list[str]:
+    """Put parts side by side, into as few lines as the terminal's width allows; no part is cut."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(_GAP) + len(part) <= width:
+            lines[-1] += f"{_GAP}{part}"
+        else:
+            lines.append(f"{_INDENT}{part}")
+    return lines
 
 
 def _bar(share: float) -> str:
