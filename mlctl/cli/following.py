@@ -31,10 +31,13 @@ class Pace:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
+    def note(self, progress: Mapping[str, Any]) -> None:
+        """Take in what a job's coordinator wrote last; before it has written anything, there is no time either."""
+        if progress.get("updated_at"):
+            self.add(float(progress["updated_at"]), int(progress.get("items_done") or 0))
+
     def add(self, at: float, done: int) -> None:
-        """Note how many were done by then. at: 0 until the coordinator has said anything."""
-        if not at:
-            return
+        """Note how many were done by then."""
         self._seen.append((at, done))
         while len(self._seen) > 2 and at - self._seen[0][0] > _RATE_OVER_S:
             self._seen.popleft()
@@ -64,7 +67,7 @@ def _watch(session: Session, name: str, show: Callable[[Job, Pace], None]) -> Jo
     pace = Pace()
     while True:
         job = batch_jobs.look(session, name)
-        pace.add(float(job.progress.get("updated_at") or 0.0), int(job.progress.get("items_done") or 0))
+        pace.note(job.progress)
         show(job, pace)
         if job.has_ended:
             return job

@@ -1,4 +1,4 @@
-"""The picture of a job that runs: rates from what is known, lines that fit the terminal."""
+"""The picture of a job that runs: a rate from the first known moment, lines that fit."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from mlctl.cli.following import Pace, lay_out
 
 def test_a_rate_begins_with_the_first_moment_that_is_known() -> None:
     pace = Pace()
-    # Before the coordinator has written a word there is neither a time nor a count.
-    pace.add(0.0, 0)
-    pace.add(1_800_000_000.0, 100)
+    for progress in ({}, {"updated_at": 1_800_000_000.0, "items_done": 100}):
+        pace.note(progress)
     assert pace.per_second == 0.0
-    pace.add(1_800_000_002.0, 300)
+    pace.note({"updated_at": 1_800_000_002.0, "items_done": 300})
     assert pace.per_second == 100.0
-
-
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    pace = Pace()
-    for second in range(20):
-        pace.add(1_800_000_000.0 + second, 100 * second if second < 10 else 1000 + 10 * second)
-    assert pace.per_second == pytest.approx(10.0)
 
 
 PARTS = ["retried 0", "failed rows 0", "worker 1 ● mini-batch 0", "worker 2 ● mini-batch 1,001", "worker 3 ○ waiting"]
