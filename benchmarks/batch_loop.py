@@ -1,6 +1,6 @@
 """A hand-written batch job: processes that read row groups, call the model, and write Parquet, joined at the end.
 
-Run as a program by `batch_scoring`; prints the seconds from the moment when all processes have loaded the model.
+Run as a program by `batch_peers`; prints the seconds from the moment when all processes have loaded the model.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -38,15 +39,15 @@ run()
 """
 
 
-def ensure_venv(server: str = SERVER) -> Path:
+def ensure_venv(server: str = SERVER, *, same: Sequence[str] = SAME) -> Path:
     """Return the interpreter of a peer's venv, made on first use and whenever the versions have changed.
 
-    server: what is installed, as `name==version`.
+    server: what is installed, as `name==version`. same: packages that it gets in the versions of mlctl's own venv.
     """
-    venv = ROOT / _NAMES.get(server, server.partition("==")[0])
+    venv = ROOT / _NAMES.get(server, re.split(r"[\[=]", server)[0])
     python, marker = venv / "bin" / "python", venv / ".ready"
     try:
-        wanted = [server, *(f"{name}=={metadata.version(name)}" for name in SAME)]
+        wanted = [server, *(f"{name}=={metadata.version(name)}" for name in same)]
     except metadata.PackageNotFoundError as error:
         raise BenchmarkFailed(f"{error.name} is not installed beside mlctl: make setup") from error
     if marker.exists() and marker.read_text().split() == wanted:

@@ -48,6 +48,17 @@ def list_commands() -> list[tuple[str, click.Command]]:
     return found
 
 
+def list_nouns() -> list[tuple[str, str]]:
+    """Return every noun with its verbs, or with what it does if it has none: for the table in the README."""
+    found: dict[str, list[str]] = {}
+    for words, command in list_commands():
+        noun, _, verb = words.partition(" ")
+        summary = (command.help or "").splitlines()[0]
+        if not summary.startswith(REFUSED):
+            found.setdefault(noun, []).append(f"`{verb}`" if verb else summary)
+    return [(noun, " ".join(verbs)) for noun, verbs in found.items()]
+
+
 def list_az_commands() -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Yield (group, verb, flags) of the groups that mlctl stands in for."""
     for entry in json.loads(SOURCE.read_text()):

@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 source ../demo-words.sh
 
 step "1. Train a model on six features"
-run python train.py
+run python ../payments.py train
 
 step "2. An endpoint, and the deployment behind it"
 run mlctl endpoint create -f endpoint.yml -o none

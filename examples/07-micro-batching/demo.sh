@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 source ../demo-words.sh
 
 step "1. Train a model on six features"
-run python train.py
+run python ../payments.py train
 
 step "2. Two deployments of the same script: blue as it is, green with micro-batching"
 run mlctl endpoint create -f endpoint.yml -o none

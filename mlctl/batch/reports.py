@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ _TRY_COLUMNS = (
     *("Elapsed Seconds", "Process Seconds", "Run Method Seconds", "Status", "Error Category", "Error Message"),
     "Mini-batch Detail",
 )
+_LONGEST_MESSAGE = 1000
+_LONGEST_LINE = 16 * _LONGEST_MESSAGE
 _README = """What lies here:
 job_progress_overview.txt          how the job got on
 job_result.txt                     how it ended
@@ -43,14 +46,14 @@ class Reports:
         self._folder = folder
         self._overview = (folder.logs / "job_progress_overview.txt").open("a", encoding="utf-8", buffering=1)
         report = folder.system_logs / "job_report" / "processed_mini-batches.csv"
-        is_new = not report.exists()
+        _cut_half_line(report)
         self._report_file = report.open("a", encoding="utf-8", newline="")
         self._report = csv.writer(self._report_file)
         self._tallies = Tallies()
         (folder.logs / "job_error.txt").unlink(missing_ok=True)
-        if not is_new:
+        if self._report_file.tell():
             self._tallies.read(report)
-        if is_new:
+        else:
             self._report.writerow(_TRY_COLUMNS)
             (folder.logs / "readme.txt").write_text(_README, encoding="utf-8")
 
@@ -72,7 +75,7 @@ class Reports:
                 category = "" if not message else "Timeout" if status.endswith("_TIMEOUT") else "UserError"
                 start = stamp(at - total_s)
                 row = (index, count, name, start, total, succeeded, failed, total_s, total_s, run_s, status, category)
-                self._report.writerow((*row, message[:1000], detail))
+                self._report.writerow((*row, " ".join(message[:_LONGEST_MESSAGE].splitlines()), detail))
                 self._tallies.of(name).merge(tally_try((total, succeeded, failed), (total_s, run_s), status))
                 if not message and failed:
                     message = f"run() returned {succeeded:,} results for {total:,} items"
@@ -104,6 +107,14 @@ class Reports:
         for file in (self._overview, self._report_file):
             with suppress(OSError):
                 file.close()
+
+
+def _cut_half_line(file: Path) -> None:
+    """Remove the last line if it has no end: the process that wrote it was killed."""
+    with suppress(FileNotFoundError), file.open("rb+") as report:
+        size = report.seek(0, os.SEEK_END)
+        start = report.seek(max(0, size - _LONGEST_LINE))
+        report.truncate(start + report.read().rfind(b"\n") + 1)
 
 
 def write_failed_items(folder: JobFolder) -> int:

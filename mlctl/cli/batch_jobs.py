@@ -135,6 +135,7 @@ def show_started(state: State, job: Job, *, streams: bool) -> None:
     if streams:
         job = follow_to_end(state, job.row.name, sys.stderr)
         if not state.is_for_people and not state.only_errors:
+            # The log of a build shall tell, too, how it ended: stdout is az's.
             sys.stderr.write("".join(f"{line}\n" for line in summarize(job, tells_why=False)))
     reference = job_documents.reference(state.session, job)
     state.emit(reference, lambda: render.say(*summarize(job, tells_why=False)) if streams else show_job(job))

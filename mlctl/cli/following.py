@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ _RATE_OVER_S = 5.0
 _BAR_WIDTH = 30
 _SHOWN_WORKERS = 4
 _SHOWN_FAILURES = 3
+_GAP, _INDENT = " " * 3, " " * 10
 Say = Callable[[str], None]
 
 
@@ -29,6 +30,11 @@ class Pace:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, progress: Mapping[str, Any]) -> None:
+        """Take in what a job's coordinator wrote last; before it has written anything, there is no time either."""
+        if progress.get("updated_at"):
+            self.add(float(progress["updated_at"]), int(progress.get("items_done") or 0))
 
     def add(self, at: float, done: int) -> None:
         """Note how many were done by then."""
@@ -61,7 +67,7 @@ def _watch(session: Session, name: str, show: Callable[[Job, Pace], None]) -> Jo
     pace = Pace()
     while True:
         job = batch_jobs.look(session, name)
-        pace.add(float(job.progress.get("updated_at") or 0.0), int(job.progress.get("items_done") or 0))
+        pace.note(job.progress)
         show(job, pace)
         if job.has_ended:
             return job
@@ -129,12 +135,13 @@ def _draw(session: Session, name: str) -> Job:
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True, highlight=False), transient=True, refresh_per_second=8) as live:
-        return _watch(session, name, lambda job, pace: live.update("\n".join(draw_picture(job, pace))))
+    console = Console(stderr=True, highlight=False)
+    with Live(console=console, transient=True, refresh_per_second=8) as live:
+        return _watch(session, name, lambda job, pace: live.update("\n".join(draw_picture(job, pace, console.width))))
 
 
-def draw_picture(job: Job, pace: Pace) -> Iterator[str]:
-    """Yield the lines of the moving picture."""
+def draw_picture(job: Job, pace: Pace, width: int) -> Iterator[str]:
+    """Yield the lines of the moving picture. width: of the terminal."""
     progress, unit = job.progress, _unit(job)
     total = progress.get("items_total")
     workers: list[Mapping[str, Any]] = progress.get("workers") or []
@@ -157,7 +164,18 @@ def draw_picture(job: Job, pace: Pace) -> Iterator[str]:
     parts += [_worker(worker) for worker in workers[:_SHOWN_WORKERS]]
     if len(workers) > _SHOWN_WORKERS:
         parts.append(f"and {len(workers) - _SHOWN_WORKERS} more")
-    yield f"          {'   '.join(parts)}"
+    yield from lay_out(parts, width)
+
+
+def lay_out(parts: Sequence[str], width: int) -> list[str]:
+    """Put parts side by side, into as few lines as the terminal's width allows; no part is cut."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(_GAP) + len(part) <= width:
+            lines[-1] += f"{_GAP}{part}"
+        else:
+            lines.append(f"{_INDENT}{part}")
+    return lines
 
 
 def _bar(share: float) -> str:

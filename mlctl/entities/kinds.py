@@ -13,6 +13,7 @@ from mlctl.entities.batch_deployment import (
     PipelineBatchDeployment,
 )
 from mlctl.entities.batch_endpoint import BatchEndpoint
+from mlctl.entities.command_job import CommandJob
 from mlctl.entities.component import CommandComponent, PipelineComponent
 from mlctl.entities.compute import Compute
 from mlctl.entities.data import Data
@@ -22,6 +23,7 @@ from mlctl.entities.environment import Environment
 from mlctl.entities.model import Model
 from mlctl.entities.names import schema_file, schema_url
 from mlctl.entities.parts import Entity
+from mlctl.entities.pipeline_job import PipelineJob, job_class
 from mlctl.entities.ports import ComponentType
 from mlctl.entities.schedule import Schedule
 from mlctl.entities.values import match_word
@@ -37,6 +39,7 @@ Family = Literal[
     "compute",
     "schedule",
     "component",
+    "job",
 ]
 
 
@@ -77,10 +80,12 @@ COMPUTE = Kind("amlCompute", "compute", Compute)
 SCHEDULE = Kind("schedule", "schedule", Schedule)
 COMMAND_COMPONENT = Kind("commandComponent", "component", CommandComponent, "type: command")
 PIPELINE_COMPONENT = Kind("pipelineComponent", "component", PipelineComponent, "type: pipeline")
+COMMAND_JOB = Kind("commandJob", "job", CommandJob, "type: command")
+PIPELINE_JOB = Kind("pipelineJob", "job", PipelineJob, "type: pipeline")
 KINDS = (
     *(MANAGED_ENDPOINT, KUBERNETES_ENDPOINT, MANAGED_DEPLOYMENT, KUBERNETES_DEPLOYMENT, MODEL, ENVIRONMENT),
     *(BATCH_ENDPOINT, BATCH_DEPLOYMENT, MODEL_BATCH_DEPLOYMENT, PIPELINE_BATCH_DEPLOYMENT, DATA, COMPUTE),
-    *(SCHEDULE, COMMAND_COMPONENT, PIPELINE_COMPONENT),
+    *(SCHEDULE, COMMAND_COMPONENT, PIPELINE_COMPONENT, COMMAND_JOB, PIPELINE_JOB),
 )
 
 # Fields that tell nothing about the family, because several have them.
@@ -169,6 +174,7 @@ CHOICES: Mapping[Family, Callable[[Mapping[str, Any]], type[Entity]]] = {
     "compute": lambda _: Compute,
     "schedule": lambda _: Schedule,
     "component": component_class,
+    "job": job_class,
 }
 
 
@@ -237,7 +243,8 @@ def _find_family_by_fields(data: Mapping[str, Any]) -> Family | None:
     is_batch = match_word(data.get("type"), tuple(BatchDeploymentType)) is not None
     if is_batch and "jobs" not in data and data.keys() & {"endpoint_name", "settings", "component"}:
         return "batch-deployment"
-    counts: dict[Family, int] = {family: _count_known(family, data) for family in CHOICES}
+    # A job without $schema looks like a component, and is only told from one by the command it is given to.
+    counts: dict[Family, int] = {family: _count_known(family, data) for family in CHOICES if family != "job"}
     best = max(counts, key=lambda family: counts[family])
     tied: list[Family] = [family for family in counts if counts[family] == counts[best]]
     meant = tied if len(tied) == 1 else list[Family](family for family in tied if family in _PREFERRED)

@@ -624,7 +624,7 @@ class Download:
 
 
 def download(session: Session, name: str, *, folder: Path, output_name: str | None, takes_all: bool) -> list[Path]:
-    """Copy a job's outputs and logs; returns the folders written. Source: az-ml-surface 1.8."""
+    """Copy a job's outputs, logs and failed items; returns what was written. Source: az-ml-surface 1.8."""
     import shutil
 
     job = look(session, name)
@@ -641,20 +641,21 @@ def download(session: Session, name: str, *, folder: Path, output_name: str | No
             hint=f"it has: {', '.join(sorted(outputs))}" if outputs else "it has none",
         )
     if output_name is None or takes_all:
-        planned.append(Download(job.folder / "logs", folder / "artifacts" / "logs"))
-        if (log := job.folder / "user_logs").is_dir():
-            planned.append(Download(log, folder / "artifacts" / "user_logs"))
+        artifacts = folder / "artifacts"
+        planned += [Download(job.folder / each, artifacts / each) for each in ("logs", "user_logs")]
+        planned.append(Download(JobFolder(job.folder).failed_items, artifacts))
     chosen = [output_name] if output_name is not None else list(outputs) if takes_all else []
     for each in chosen:
         if each in outputs and not outputs[each].exists():
             session.on_notice(f"job {name} is {job.status} and has no output {each}")
     planned += [Download(outputs[each], folder / "named-outputs" / each) for each in chosen if each in outputs]
+    found = [plan for plan in planned if plan.source.exists()]
     try:
-        for plan in planned:
+        for plan in found:
             _copy(plan)
     except (OSError, shutil.Error) as error:
         raise InvalidInput(f"cannot write to {folder}: {error}", hint=f"ls -ld {folder}; df -h .") from error
-    return [plan.target for plan in planned]
+    return [plan.target for plan in found]
 
 
 def _copy(plan: Download) -> None:

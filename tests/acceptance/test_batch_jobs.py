@@ -54,6 +54,11 @@ def test_an_online_script_scores_a_table(served_table: Machine) -> None:
     assert lines == ["prediction", *(str(row * 11) for row in range(20) if row != 13)]
     failed = json.loads((machine.home / "jobs" / name / "failed_items.jsonl").read_text())
     assert (failed["item"], failed["row"]) == (table, 13)
+    machine.ok("job", "download", "-n", name, "--download-path", str(out))
+    assert json.loads((out / "artifacts/failed_items.jsonl").read_text()) == failed
+    # What a log of a build shows.
+    assert "20 rows in · 19 scored · 1 failed" in ran.err
+    assert "row 13: ValueError: an unlucky row" in ran.err
     streamed = machine.ok("job", "stream", "-n", name).out
     assert "Execution Summary" in streamed
     assert "20 rows in · 19 scored · 1 failed" in streamed

@@ -12,7 +12,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,20 @@ from typing import Any
 
 import joblib  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 import requests
 
+from mlctl.ops.validation import validate
 from tests.acceptance.conftest import Machine, boot
 from tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMOS = sorted(path.parent.name for path in EXAMPLES.glob("*/demo.sh"))
+PAYMENTS = runpy.run_path(str(EXAMPLES / "payments.py"))
+FEATURES = list(PAYMENTS["FEATURES"])
+# As a user has it who followed the README.
+PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 ROWS = [[42.5, 14, 3.2, 1200, 2, 1], [950.0, 3, 180.0, 12, 9, 0]]
 
 
@@ -67,9 +73,13 @@ def shared() -> Iterator[Machine]:
 
 def copy_and_train(machine: Machine, name: str, *, train: bool = True) -> Path:
     folder = machine.work / name
-    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("model", "model-*", "__pycache__"))
-    if train:
+    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("model", "model-*", "data", "__pycache__"))
+    if not train:
+        return folder
+    if (folder / "train.py").exists():
         runpy.run_path(str(folder / "train.py"), run_name="__main__")
+    else:
+        PAYMENTS["train"](folder / "model")
     return folder
 
 
@@ -236,11 +246,125 @@ def test_the_onnx_model_says_what_the_model_it_was_made_of_says(shared: Machine)
     assert np.asarray(answer["probability"]) == pytest.approx(model.predict_proba(features[:50]), abs=1e-4)
 
 
+def draw(folder: Path, name: str, count: int, *, without_amount: Sequence[int] = ()) -> pd.DataFrame:
+    """Write a table of payments into a bundle's data, and return it."""
+    payments = PAYMENTS["draw"](count).drop(columns="is_fraud")
+    payments.loc[list(without_amount), "amount"] = None
+    PAYMENTS["write"](payments, folder / "data" / name)
+    return payments
+
+
+def fraud_of(folder: Path, payments: pd.DataFrame) -> list[float]:
+    """Return how likely each payment is fraud, by a bundle's model itself."""
+    return joblib.load(folder / "model" / "model.pkl").predict_proba(payments[FEATURES].to_numpy())[:, 1].tolist()
+
+
+def deploy_batch(machine: Machine, folder: Path) -> str:
+    machine.ok("compute", "create", "-f", str(folder / "compute.yml"), "-o", "none")
+    endpoint = machine.ok("batch", "create", "-f", str(folder / "endpoint.yml")).json["name"]
+    machine.ok("batch-deployment", "create", "-f", str(folder / "deployment.yml"), "--set-default", "-o", "none")
+    return endpoint
+
+
+def test_a_table_is_scored_with_its_input_beside_the_results(shared: Machine) -> None:
+    folder = copy_and_train(shared, "11-nightly-table")
+    payments = draw(folder, "november.parquet", 5000)
+    shared.ok("data", "create", "-f", str(folder / "transactions.yml"), "-o", "none")
+    endpoint, scores = deploy_batch(shared, folder), shared.work / "nightly-scores"
+    asked = ("--input", "azureml:transactions-nov:1", "--mini-batch-size", "100", "--instance-count", "5")
+    ran = shared.ok("batch", "invoke", "--name", endpoint, *asked, "--output-path", str(scores), "--stream")
+    assert ran.json["status"] == "Completed"
+    found = pd.read_parquet(scores / "predictions.parquet")
+    assert found[FEATURES].to_numpy().tolist() == payments.to_numpy().tolist()
+    assert found["probability"].tolist() == pytest.approx(fraud_of(folder, payments), rel=1e-9)
+    assert found["is_fraud"].tolist() == [int(fraud > 0.5) for fraud in found["probability"]]
+    assert shared.ok("validate", str(folder / "nightly.yml")).json[0]["kind"] == "schedule"
+
+
+def test_a_script_writes_a_file_for_each_input(shared: Machine) -> None:
+    folder = copy_and_train(shared, "13-own-output")
+    tables = {f"week-{week}": draw(folder, f"week-{week}.csv", 100 * week) for week in (1, 2, 3)}
+    scores = shared.work / "own-scores"
+    asked = ("-n", deploy_batch(shared, folder), "--input", str(folder / "data"), "--output-path", str(scores))
+    shared.ok("batch", "invoke", *asked, "--stream")
+    assert sorted(path.name for path in scores.iterdir()) == [f"{name}.parquet" for name in tables]
+    for name, payments in tables.items():
+        found = pd.read_parquet(scores / f"{name}.parquet")["probability"].tolist()
+        assert found == pytest.approx(fraud_of(folder, payments), rel=1e-9)
+
+
+def test_a_bundle_says_the_same_online_and_in_batch(shared: Machine) -> None:
+    example = prepare(shared, "14-online-and-batch")
+    payments = draw(example.folder, "november.csv", 300, without_amount=[123])
+    scores = shared.work / "both-scores"
+    asked = ("--input", str(example.folder / "data/november.csv"), "-m", "50", "--output-path", str(scores))
+    ran = shared.ok(
+        *("batch", "invoke", "--from-deployment", f"{example.endpoint}/blue", *asked),
+        *("--output-format", "jsonl", "--with-input", "--stream"),
+    )
+    assert 'row 123: ValueError: run() answered 400: {"error": "each row must be 6 finite numbers"}' in ran.err
+    found = [json.loads(line) for line in (scores / "predictions.jsonl").read_text().splitlines()]
+    expected = fraud_of(example.folder, payments.drop(index=123))
+    assert [row["probability"][1] for row in found] == pytest.approx(expected, rel=1e-9)
+    environ = {"URI": example.uri, "KEY": example.key}
+    words = [sys.executable, "compare.py", str(scores / "predictions.jsonl")]
+    compared = subprocess.run(words, env=environ, cwd=example.folder, capture_output=True, text=True, check=False)
+    assert (compared.returncode, compared.stdout[:17]) == (0, "299 of 299 rows: "), compared.stderr
+    shared.ok("endpoint", "delete", "-n", example.endpoint, "--yes")
+
+
+def test_a_build_fails_when_rows_cannot_be_scored(shared: Machine) -> None:
+    folder = copy_and_train(shared, "15-ci-gate")
+    deploy_batch(shared, folder)
+
+    def build(number: int, *without_amount: int) -> tuple[int, str]:
+        draw(folder, "table.csv", 3000, without_amount=without_amount)
+        ended = subprocess.run(
+            ["bash", "ci.sh", "data/table.csv", str(shared.work / f"build-{number}")],
+            env={**os.environ, "PATH": PATH, "BUILD_ID": str(number)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return ended.returncode, ended.stdout + ended.stderr
+
+    code, text = build(1)
+    assert (code, "could not be scored" in text) == (0, False), text
+    code, text = build(2, 17, 2900)
+    assert code == 1
+    rows = [json.loads(line)["row"] for line in text.splitlines() if line.startswith('{"mini_batch"')]
+    assert rows == [17, 2900]
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "code"),
+    [("0.71", "0.7", 0), ("0.7051", "0.7", 0), ("0.7049", "0.7", 1), ("0.5", "0.7", 1)],
+)
+def test_a_gate_lets_nothing_but_a_better_model_pass(challenger: str, champion: str, code: int) -> None:
+    words = [sys.executable, str(EXAMPLES / "16-train-and-promote/gate.py"), challenger, champion]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == code
+
+
 def test_every_example_is_told_of_and_has_a_demo() -> None:
     folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and re.match(r"\d\d-", path.name))
     assert folders == DEMOS
     text = (EXAMPLES / "README.md").read_text()
     assert re.findall(r"^\| `(\d\d-[\w-]+)`", text, re.MULTILINE) == folders
+
+
+# What mlctl adds to Azure's documents beside properties.
+OWN = {"11-nightly-table/nightly.yml": ["Azure refuses: create_job.endpoint: batch endpoints cannot be scheduled"]}
+DOCUMENTS = sorted(path for path in EXAMPLES.glob("*/*.yml") if path.name != "conda.yml")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_document_is_one_that_azure_takes(path: Path) -> None:
+    (report,) = validate([path], for_azure=True)
+    assert report.kind is not None
+    expected = OWN.get(f"{path.parent.name}/{path.name}", [])
+    assert [problem.message for problem in report.problems] == expected
 
 
 # The last line that each demo prints, or one that tells.
@@ -254,6 +378,12 @@ ENDINGS = {
     "08-data-collection": "modelDataCollector/data-collection/blue/model_outputs/",
     "09-onnx": '{"prediction": [0, 1]',
     "10-mlflow": "The body does not fit what the model takes",
+    "11-nightly-table": '"kind": "schedule"',
+    "12-images": "1000.png: OSError",
+    "13-own-output": "4 files in · 4 scored · 0 failed",
+    "14-online-and-batch": "1,999 of 1,999 rows: the endpoint says what the job says",
+    "15-ci-gate": "exit code 1",
+    "16-train-and-promote": "model-2 serves",
 }
 
 
@@ -261,11 +391,10 @@ ENDINGS = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name in DEMOS if name != "01-fraud"])
 def test_a_demo_ends_well_and_leaves_nothing(machine: Machine, name: str) -> None:
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     ended = subprocess.run(
         ["bash", str(EXAMPLES / name / "demo.sh")],
         # uv's cache and pip's settings are the user's.
-        env={**os.environ, "PATH": path, "TMPDIR": str(machine.work)},
+        env={**os.environ, "PATH": PATH, "TMPDIR": str(machine.work)},
         capture_output=True,
         text=True,
         timeout=580,

@@ -34,13 +34,29 @@ def blocks(text: str) -> list[str]:
     return re.findall(r"```console\n(.*?)```", text, re.DOTALL)
 
 
-def test_the_readmes_first_minute_runs_as_it_stands(fraud: Machine):
-    lines = [line for block in blocks((ROOT / "README.md").read_text()) for line in block.splitlines()]
-    assert len(lines) >= 10
+def run_lines(machine: Machine, block: str, least: int) -> None:
+    lines = block.splitlines()
+    assert len(lines) >= least
     for line in lines:
         command, _, expected = line.removeprefix("$ mlctl ").partition("   # ")
-        ran = fraud.ok(*shlex.split(command))
+        ran = machine.ok(*shlex.split(command))
         assert expected.strip() in ran.out, line
+
+
+def test_the_readmes_first_minute_runs_as_it_stands(fraud: Machine):
+    run_lines(fraud, blocks((ROOT / "README.md").read_text())[0], least=10)
+
+
+def test_the_readmes_table_is_scored_as_it_says(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+    folder = machine.work / "nightly-table"
+    shutil.copytree(ROOT / "examples" / "11-nightly-table", folder, ignore=shutil.ignore_patterns("model", "data"))
+    for words in (["train"], ["draw", "data/november.parquet", "20000"]):
+        script = str(ROOT / "examples" / "payments.py")
+        subprocess.run([sys.executable, script, *words], cwd=folder, check=True, capture_output=True)
+    monkeypatch.chdir(folder)
+    run_lines(machine, blocks((ROOT / "README.md").read_text())[1], least=5)
+    scores = folder / "scores" / "named-outputs" / "score" / "predictions.parquet"
+    assert len(pandas.read_parquet(scores)) == 20_000
 
 
 # What has to be there before an example can run, and the order in which they can.

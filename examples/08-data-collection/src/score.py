@@ -8,7 +8,7 @@ import joblib
 import pandas as pd
 from azureml.ai.monitoring import Collector
 
-FEATURES = ["amount", "hour", "distance_km"]
+FEATURES = ["amount", "hour", "distance_km", "account_age_days", "payments_24h", "card_present"]
 
 
 def init() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mlctl.scoring.batch.calling import Loaded
 from mlctl.scoring.batch.order import Format
@@ -102,8 +103,49 @@ def _write_csv(frame: Any) -> Rendered:
 
 
 def _write_jsonl(frame: Any) -> Rendered:
-    text = frame.to_json(orient="records", lines=True, force_ascii=False)
-    return Rendered((text if text.endswith("\n") or not text else text + "\n").encode(), b"")
+    """Render objects, a line each. Not by pandas' to_json, which keeps ten decimals: small probabilities become 0."""
+    names = [str(name) for name in frame.columns]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ResultRefused(f"run() returned two columns named {twice[0]}: JSON lines need a name for each")
+    columns = [_list_plain(column) for _, column in frame.items()]
+    lines = [_encode_line(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+    return Rendered("".join(lines).encode(), b"")
+
+
+def _list_plain(column: Any) -> list[Any]:
+    """Return a column's values, None for those that are missing."""
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def _encode_line(line: dict[str, Any]) -> str:
+    try:
+        return f"{_encode_strictly(line)}\n"
+    except ValueError:
+        return f"{_encode_strictly(_drop_not_finite(line))}\n"
+
+
+def _drop_not_finite(value: Any) -> Any:
+    """Copy a value without NaN and the infinities, which JSON does not know: null stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _drop_not_finite(each) for key, each in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_drop_not_finite(each) for each in cast("list[Any]", value)]
+    return _drop_not_finite(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def _to_plain(value: Any) -> Any:
+    """Turn what json does not know into what it does: numpy's values, dates, and text for the rest."""
+    for method in ("tolist", "isoformat"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return str(value)
+
+
+_encode_strictly = json.JSONEncoder(
+    default=_to_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+).encode
 
 
 class _ArrowWriter:

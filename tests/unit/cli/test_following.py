@@ -56,7 +56,7 @@ def test_people_see_rate_time_left_retries_failures_and_each_worker() -> None:
         {"number": 2, "pid": 8, "ready": True, "mini_batch": None},
         {"number": 3, "pid": 9, "ready": False, "mini_batch": None},
     ]
-    first, second, third = draw_picture(make_job(**COUNTS, items_done=1_480_000, workers=workers), make_pace())
+    first, second, third = draw_picture(make_job(**COUNTS, items_done=1_480_000, workers=workers), make_pace(), 200)
     assert first == "job fraud-1   2,000,000 rows · 2,000 mini-batches · 3 workers"
     assert " 74 %   1,480,000 rows   1.04 M rows/s   0:00:00 left" in second
     assert third.split("   ") == [
@@ -66,7 +66,7 @@ def test_people_see_rate_time_left_retries_failures_and_each_worker() -> None:
 
 
 def test_a_job_of_which_nothing_is_known_yet_has_a_picture() -> None:
-    first, second, _ = draw_picture(make_job(mode="files", workers=[{"number": 1}]), Pace())
+    first, second, _ = draw_picture(make_job(mode="files", workers=[{"number": 1}]), Pace(), 200)
     assert first == "job fraud-1   1 worker"
     assert second == "scoring   0 files"
 

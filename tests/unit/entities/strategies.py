@@ -22,6 +22,7 @@ from mlctl.entities.endpoint import Identity, TrafficMap
 from mlctl.entities.environment import InlineEnvironment
 from mlctl.entities.parallel_step import MiniBatchSize, ParallelStep
 from mlctl.entities.parts import Part
+from mlctl.entities.pipeline_job import PipelineJob
 from mlctl.entities.ports import InputPort, StepType
 from mlctl.entities.schedule import CronExpression, CronTrigger, Moment, OneOrMany, RecurrenceTrigger, TimeZone
 from mlctl.entities.values import (
@@ -192,6 +193,12 @@ def _name_steps(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "jobs": steps or {"prep": {"command": "ls"}}}
 
 
+def _name_steps_of_job(data: dict[str, Any]) -> dict[str, Any]:
+    if data.get("component") is not None:
+        return _without(data, "jobs")
+    return _name_steps({**_without(data, "component"), "jobs": data.get("jobs") or {}})
+
+
 # Models whose fields have to fit each other -> how a document is made to.
 _MENDED: dict[type[Part], Callable[[dict[str, Any]], dict[str, Any]]] = {
     PipelineBatchDeployment: _keep_one_of("job_definition", "component", "./component.yml"),
@@ -204,5 +211,6 @@ _MENDED: dict[type[Part], Callable[[dict[str, Any]], dict[str, Any]]] = {
     RecurrenceTrigger: lambda data: _without(data, "end_time"),
     ParallelStep: _name_input,
     PipelineComponent: _name_steps,
+    PipelineJob: _name_steps_of_job,
     Compute: lambda data: {**data, "properties": {"mlctl.dask.scheduler": "tcp://127.0.0.1:8786"}},
 }
