@@ -13,6 +13,7 @@ from mlctl.entities.batch_deployment import (
     PipelineBatchDeployment,
 )
 from mlctl.entities.batch_endpoint import BatchEndpoint
+from mlctl.entities.command_job import CommandJob
 from mlctl.entities.component import CommandComponent, PipelineComponent
 from mlctl.entities.compute import Compute
 from mlctl.entities.data import Data
@@ -22,6 +23,7 @@ from mlctl.entities.environment import Environment
 from mlctl.entities.model import Model
 from mlctl.entities.names import schema_file, schema_url
 from mlctl.entities.parts import Entity
+from mlctl.entities.pipeline_job import PipelineJob, job_class
 from mlctl.entities.ports import ComponentType
 from mlctl.entities.schedule import Schedule
 from mlctl.entities.values import match_word
@@ -37,6 +39,7 @@ Family = Literal[
     "compute",
     "schedule",
     "component",
+    "job",
 ]
 
 
@@ -77,10 +80,12 @@ COMPUTE = Kind("amlCompute", "compute", Compute)
 SCHEDULE = Kind("schedule", "schedule", Schedule)
 COMMAND_COMPONENT = Kind("commandComponent", "component", CommandComponent, "type: command")
 PIPELINE_COMPONENT = Kind("pipelineComponent", "component", PipelineComponent, "type: pipeline")
+COMMAND_JOB = Kind("commandJob", "job", CommandJob, "type: command")
+PIPELINE_JOB = Kind("pipelineJob", "job", PipelineJob, "type: pipeline")
 KINDS = (
     *(MANAGED_ENDPOINT, KUBERNETES_ENDPOINT, MANAGED_DEPLOYMENT, KUBERNETES_DEPLOYMENT, MODEL, ENVIRONMENT),
     *(BATCH_ENDPOINT, BATCH_DEPLOYMENT, MODEL_BATCH_DEPLOYMENT, PIPELINE_BATCH_DEPLOYMENT, DATA, COMPUTE),
-    *(SCHEDULE, COMMAND_COMPONENT, PIPELINE_COMPONENT),
+    *(SCHEDULE, COMMAND_COMPONENT, PIPELINE_COMPONENT, COMMAND_JOB, PIPELINE_JOB),
 )
 
 # Fields that tell nothing about the family, because several have them.
@@ -89,7 +94,7 @@ _SHARED = {"name", "version", "description", "tags", "properties", "type", "data
 _FROM_OPTIONS = {"name", "endpoint_name"}
 _CONDA_FIELDS = {"name", "channels", "dependencies", "variables", "prefix"}
 # Of two families that know as much of a document, these are meant: `auth_mode` alone is an online endpoint's.
-_PREFERRED: tuple[Family, ...] = ("endpoint", "deployment", "model", "environment")
+_PREFERRED: tuple[Family, ...] = ("endpoint", "deployment", "model", "environment", "component")
 # What a document needs to be whole; one of each.
 _SUBSTANCE: Mapping[Family, tuple[str, ...]] = {
     "deployment": ("model", "environment"),
@@ -169,6 +174,7 @@ CHOICES: Mapping[Family, Callable[[Mapping[str, Any]], type[Entity]]] = {
     "compute": lambda _: Compute,
     "schedule": lambda _: Schedule,
     "component": component_class,
+    "job": job_class,
 }
 
 
@@ -177,6 +183,10 @@ def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
 
     Or when that one does not know all of its fields, and another does.
     """
+    by_schema = _find_family_by_schema(data.get("$schema"))
+    if {family, by_schema} == {"job", "component"}:
+        # They have nearly all fields in common: what the file says itself decides.
+        return by_schema
     own = _list_known(family)
     if (own - _SHARED) & data.keys() - _FROM_OPTIONS:
         strange = data.keys() - own
@@ -185,7 +195,7 @@ def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
     by_fields = _find_family_by_fields(data)
     if by_fields is not None and _count_known(by_fields, data) <= _count_known(family, data):
         return None
-    found = by_fields or _find_family_by_schema(data.get("$schema"))
+    found = by_fields or by_schema
     return found if found != family else None
 
 

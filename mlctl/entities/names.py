@@ -29,6 +29,8 @@ SCHEMA_NAMES = (
     "schedule",
     "commandComponent",
     "pipelineComponent",
+    "commandJob",
+    "pipelineJob",
 )
 
 

@@ -22,6 +22,7 @@ from mlctl.entities.endpoint import Identity, TrafficMap
 from mlctl.entities.environment import InlineEnvironment
 from mlctl.entities.parallel_step import MiniBatchSize, ParallelStep
 from mlctl.entities.parts import Part
+from mlctl.entities.pipeline_job import PipelineJob
 from mlctl.entities.ports import InputPort, StepType
 from mlctl.entities.schedule import CronExpression, CronTrigger, Moment, OneOrMany, RecurrenceTrigger, TimeZone
 from mlctl.entities.values import (
@@ -204,5 +205,6 @@ _MENDED: dict[type[Part], Callable[[dict[str, Any]], dict[str, Any]]] = {
     RecurrenceTrigger: lambda data: _without(data, "end_time"),
     ParallelStep: _name_input,
     PipelineComponent: _name_steps,
+    PipelineJob: lambda data: _without(_name_steps({**data, "jobs": data.get("jobs") or {}}), "component"),
     Compute: lambda data: {**data, "properties": {"mlctl.dask.scheduler": "tcp://127.0.0.1:8786"}},
 }
