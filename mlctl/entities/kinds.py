@@ -94,7 +94,7 @@ _SHARED = {"name", "version", "description", "tags", "properties", "type", "data
 _FROM_OPTIONS = {"name", "endpoint_name"}
 _CONDA_FIELDS = {"name", "channels", "dependencies", "variables", "prefix"}
 # Of two families that know as much of a document, these are meant: `auth_mode` alone is an online endpoint's.
-_PREFERRED: tuple[Family, ...] = ("endpoint", "deployment", "model", "environment")
+_PREFERRED: tuple[Family, ...] = ("endpoint", "deployment", "model", "environment", "component")
 # What a document needs to be whole; one of each.
 _SUBSTANCE: Mapping[Family, tuple[str, ...]] = {
     "deployment": ("model", "environment"),
@@ -183,6 +183,10 @@ def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
 
     Or when that one does not know all of its fields, and another does.
     """
+    by_schema = _find_family_by_schema(data.get("$schema"))
+    if {family, by_schema} == {"job", "component"}:
+        # They have nearly all fields in common: what the file says itself decides.
+        return by_schema
     own = _list_known(family)
     if (own - _SHARED) & data.keys() - _FROM_OPTIONS:
         strange = data.keys() - own
@@ -191,7 +195,7 @@ def find_other_family(data: Mapping[str, Any], family: Family) -> Family | None:
     by_fields = _find_family_by_fields(data)
     if by_fields is not None and _count_known(by_fields, data) <= _count_known(family, data):
         return None
-    found = by_fields or _find_family_by_schema(data.get("$schema"))
+    found = by_fields or by_schema
     return found if found != family else None
 
 

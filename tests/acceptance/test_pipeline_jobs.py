@@ -590,3 +590,27 @@ def test_what_a_job_may_go_on_with_is_not_pruned(work: Machine) -> None:
     go.touch()
     assert work.ok("batch", "resume", "j", "--stream").json["status"] == "Completed"
     assert len(work.ok("artifacts", "prune", "--yes", "--older-than", "0").json["removed"]) == 1
+
+
+JOB_SCHEMA = "https://azuremlschemas.azureedge.net/latest/pipelineJob.schema.json"
+
+
+def test_a_job_is_told_from_a_component(work: Machine) -> None:
+    job = write(work, JOB)
+    told = work.ok("validate", write(work, {**JOB, "$schema": JOB_SCHEMA}, "other.yml"), "prep.yml").json
+    assert [(file["kind"], file["valid"]) for file in told] == [("pipelineJob", True), ("commandComponent", True)]
+    wrong = work.run("component", "create", "-f", write(work, JOB, compute="cpu"))
+    assert (wrong.code, "job.yml describes a job, no component" in wrong.err) == (1, True)
+    assert f"mlctl job create -f {job}" in wrong.err
+    component = {"$schema": JOB_SCHEMA.replace("pipelineJob", "commandComponent"), **yaml.safe_load(PREP)}
+    other = create(work, component)
+    assert (other.code, "describes a component, no job" in other.err) == (1, True)
+
+
+def test_a_broken_job_is_told_line_by_line(work: Machine) -> None:
+    path = work.work / "bad.yml"
+    path.write_text("type: pipeline\njobs:\n  a:\n    comand: echo\n  b:\n    type: sweep\n    command: echo\n")
+    ran = work.run("job", "create", "-f", str(path))
+    assert ran.code == 1
+    for said in ("bad.yml:4:5", "did you mean command?", "bad.yml:6:11", "sweep steps are not run by mlctl"):
+        assert said in ran.err, ran.err

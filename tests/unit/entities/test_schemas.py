@@ -39,7 +39,7 @@ def test_editors_find_a_description_for_every_field(kind: Kind) -> None:
         assert all(field["description"] for field in body["properties"].values())
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(KINDS))
 def test_the_schema_accepts_what_the_model_accepts(data: st.DataObject, kind: Kind) -> None:
     document = data.draw(documents(kind.model_class))
@@ -47,7 +47,7 @@ def test_the_schema_accepts_what_the_model_accepts(data: st.DataObject, kind: Ki
     assert check_against_schema(document, schema_of(kind)) == []
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(KINDS))
 def test_the_schema_accepts_what_the_model_renders(data: st.DataObject, kind: Kind) -> None:
     document = kind.model_class.from_document(data.draw(documents(kind.model_class))).to_document()
