@@ -38,9 +38,17 @@ def create(session: Session, *, file: Path | None, name: str | None, overrides: 
         present = batch_endpoints.find_endpoint(session.store, spec["name"])
         row = _put(session, spec, present)
     _tell_default(session, row, present)
-    daemon.launch(session)
-    daemon.wake(session, "")
+    _serve_jobs(session, row)
     return batch_endpoint_document(session, row)
+
+
+def _serve_jobs(session: Session, row: BatchEndpointRow) -> None:
+    try:
+        daemon.launch(session)
+    except BackendUnavailable as error:
+        session.on_notice(f"the jobs of {row.name} are not served over HTTP: {error.message}; batch invoke works")
+        return
+    daemon.wake(session, "")
 
 
 def get_credentials(session: Session, name: str) -> Document:
