@@ -25,8 +25,9 @@ def make_job(home: Path, command: str) -> str:
 
 def test_a_job_that_is_over_before_it_is_looked_at_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = make_job(tmp_path, "true")
-    # Looked at too late: the lock is free again.
+    # Looked at too late: the lock is free again, and nothing tells of it but the exit code.
     monkeypatch.setattr(launch, "is_coordinated", lambda _: False)
+    monkeypatch.setattr(launch, "_has_owned", lambda *_: False)
     start_coordinator(tmp_path, name, os.environ)
     with Store(tmp_path / "registry.db") as store:
         assert jobs.get(store, name).state == "Completed"
