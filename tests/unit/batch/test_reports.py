@@ -15,7 +15,7 @@ HEADER = "Mini-batch Id,Picked Count,Process,Start Time"
 
 
 def make_outcome(index: int, message: str = "") -> Outcome:
-    tries = ((index, 1, 1_800_000_000.0, 10, 10, 0, 0.5, 0.4, "RUN_DONE", message, ""),)
+    tries = ((index, 1, 1_800_000_000.0, 10, 10, 0, 0.5, 0.4, "RUN_DONE", message, "", ""),)
     return Outcome(index, (), 10, 10, tries=tries)
 
 
