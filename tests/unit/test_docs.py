@@ -21,6 +21,7 @@ PAGES = (
     "docs/batch.md",
     "docs/scoring.md",
     "docs/metrics.md",
+    "docs/pipelines.md",
 )
 COMMANDS = dict(list_commands())
 GROUPS = {name.partition(" ")[0] for name in COMMANDS if " " in name}
