@@ -31,5 +31,7 @@ step "5. Go on: what was committed is not scored again, and the output is the sa
 run mlctl batch resume -n "$job" --stream
 run cmp "$home/undisturbed/predictions.parquet" "$home/killed/predictions.parquet"
 
-step "6. What would run every night"
-run mlctl validate nightly.yml
+step "6. Every night from now on; and once right away"
+run mlctl schedule create -f nightly.yml -o none
+job=$(mlctl schedule trigger -n nightly-scores --query job_name -o tsv)
+run mlctl job stream -n "$job"

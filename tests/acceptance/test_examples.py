@@ -378,7 +378,7 @@ ENDINGS = {
     "08-data-collection": "modelDataCollector/data-collection/blue/model_outputs/",
     "09-onnx": '{"prediction": [0, 1]',
     "10-mlflow": "The body does not fit what the model takes",
-    "11-nightly-table": '"kind": "schedule"',
+    "11-nightly-table": "RunId: nightly-scores-",
     "12-images": "1000.png: OSError",
     "13-own-output": "4 files in · 4 scored · 0 failed",
     "14-online-and-batch": "1,999 of 1,999 rows: the endpoint says what the job says",
