@@ -14,6 +14,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _base_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Choose pytest's folder before any test sets TMPDIR to one that is removed in its end."""
+    tmp_path_factory.getbasetemp()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "registry.db") as opened:

@@ -16,7 +16,8 @@ from mlctl.cli.options import GLOBALS, BatchEndpointName, OptionalFile, Set
 from mlctl.cli.state import State, current
 from mlctl.errors import InvalidInput
 from mlctl.ops import batch_jobs, job_documents
-from mlctl.ops.batch_jobs import Invocation, Job
+from mlctl.ops.batch_jobs import Job
+from mlctl.ops.batch_orders import Invocation
 
 Stream = Annotated[bool, typer.Option("--stream", help="Follow the job until it ends; exit code 1 when it fails.")]
 

@@ -16,7 +16,7 @@ from mlctl.cli.job_names import JobArgument, JobName, choose
 from mlctl.cli.options import GLOBALS, OptionalName, RequiredFile, Set, Timeout, is_true
 from mlctl.cli.state import current
 from mlctl.errors import InvalidInput
-from mlctl.ops import batch_jobs, job_documents
+from mlctl.ops import batch_jobs, job_documents, job_files
 
 if TYPE_CHECKING:
     from mlctl.cli.state import State
@@ -192,7 +192,7 @@ def download(
     Example: mlctl job download -n fraud-batch-7f3a91c2 --output-name score --download-path ./results
     """
     state = current()
-    folders = batch_jobs.download(
+    folders = job_files.download(
         state.session, choose(name, job), folder=download_path, output_name=output_name, takes_all=all_
     )
     state.emit(None, lambda: render.say(*(f"copied to {folder}" for folder in folders)))

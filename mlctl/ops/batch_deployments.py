@@ -130,7 +130,7 @@ def _list_needs(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """List the packages without which workers cannot hand tables to a script."""
     if spec.get("code_configuration") and read_map(spec, "properties").get(INPUT) != "rows":
         return ()
-    from mlctl.ops.batch_jobs import TABLE_NEEDS
+    from mlctl.ops.batch_orders import TABLE_NEEDS
 
     return TABLE_NEEDS
 

@@ -16,7 +16,7 @@ from mlctl.registry import assets, deployments, endpoints
 from mlctl.runtimes.environments import find_environment
 
 if TYPE_CHECKING:
-    from mlctl.ops.batch_jobs import Invocation
+    from mlctl.ops.batch_orders import Invocation
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mlctl.batch.launch import find_folder
 from mlctl.entities.command_job import CommandJob
 from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput, Problem
-from mlctl.ops import batch_jobs, environments, ports
+from mlctl.ops import batch_jobs, batch_orders, environments, ports
 from mlctl.ops.batch_jobs import Job
 from mlctl.ops.ports import LEFT_OUT, Value
 from mlctl.ops.session import Session
@@ -100,7 +100,7 @@ def _find_input(session: Session, name: str, given: Any, folder: Path) -> Value:
 
 def _find_output(session: Session, value: Any, default: Path, folder: Path) -> str:
     given = value.get("path") if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return batch_jobs.find_place(session, given, folder, "outputs") if isinstance(given, str) else str(default)
+    return batch_orders.find_place(session, given, folder, "outputs") if isinstance(given, str) else str(default)
 
 
 def _list_output_files(spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def find_job_output(session: Session, text: str) -> Path | None:
     found = _OUTPUT.fullmatch(text)
     if found is None:
         return None
-    from mlctl.ops import batch_jobs
+    from mlctl.ops import batch_jobs, job_files
 
     job = batch_jobs.look(session, found["job"])
     if not job.has_ended:
@@ -31,7 +31,7 @@ def find_job_output(session: Session, text: str) -> Path | None:
             f"{text}: the job is {job.status}, its outputs can be used when it has ended",
             hint=f"mlctl job stream -n {job.row.name}",
         )
-    places = batch_jobs.find_outputs(job)
+    places = job_files.find_outputs(job)
     if found["output"] == _ARTIFACTS:
         places[_ARTIFACTS] = job.folder / "work"
     place = places.get(found["output"])

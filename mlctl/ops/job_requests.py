@@ -14,7 +14,8 @@ from mlctl.entities.job_request import JobRequest, RequestInput, RequestProperti
 from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput, NotFound
 from mlctl.ops import batch_jobs, job_documents
-from mlctl.ops.batch_jobs import Invocation, Job
+from mlctl.ops.batch_jobs import Job
+from mlctl.ops.batch_orders import Invocation
 from mlctl.ops.documents import Document
 from mlctl.ops.session import Session
 from mlctl.registry import batch_endpoints, jobs

@@ -23,7 +23,8 @@ from mlctl.registry.batch_deployments import BatchDeploymentRow
 
 if TYPE_CHECKING:
     from mlctl.entities.pipeline_job import PipelineJob
-    from mlctl.ops.batch_jobs import Invocation, Job, Settings
+    from mlctl.ops.batch_jobs import Job
+    from mlctl.ops.batch_orders import Invocation, Settings
     from mlctl.ops.session import Session
 
 _ONLY_STEP = "main"

@@ -20,7 +20,7 @@ from mlctl.entities.component import find_parent_output, list_sources, order_ste
 from mlctl.entities.ports import find_expressions, read_source
 from mlctl.entities.stored import read_map
 from mlctl.errors import NotFound
-from mlctl.ops import batch_jobs, environments, ports
+from mlctl.ops import batch_jobs, batch_orders, environments, ports
 from mlctl.ops.documents import CODE_ID_PATTERN
 from mlctl.ops.freezing import list_inputs, list_outputs
 from mlctl.ops.parallel_planning import find_data, plan_batch
@@ -131,7 +131,7 @@ class _Planner:
         chosen = read_source(given) or read_source(port)
         if not chosen or find_expressions(chosen):
             return str(self._folder.path / "outputs" / name)
-        return batch_jobs.find_place(self._session, chosen, self._request.folder, f"outputs.{name}")
+        return batch_orders.find_place(self._session, chosen, self._request.folder, f"outputs.{name}")
 
     def _plan_step(self, name: str, step: Mapping[str, Any], after: tuple[str, ...]) -> PlannedStep:
         folder = find_folder(self._session.settings.home, jobs.name_step(self._request.name, name))
@@ -174,7 +174,7 @@ class _Planner:
     ) -> PlannedStep:
         task = step["task"]
         given = find_data(f"{self._request.label}: jobs.{name}", step, inputs)
-        needs = batch_jobs.TABLE_NEEDS if given.mode == "rows" else ()
+        needs = batch_orders.TABLE_NEEDS if given.mode == "rows" else ()
         order = plan_batch(
             jobs.name_step(self._request.name, name),
             step,
@@ -254,7 +254,7 @@ class _Planner:
         chosen = read_source(target)
         if not chosen:
             return str(folder.path / "outputs" / port)
-        return batch_jobs.find_place(self._session, chosen, self._request.folder, f"outputs.{port}")
+        return batch_orders.find_place(self._session, chosen, self._request.folder, f"outputs.{port}")
 
     def _find_python(self, environment: Any, needs: Sequence[str] = ()) -> Path:
         from mlctl.ops.resolving import find_asset, is_azures_own

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mlctl.entities.stored import read_map
 from mlctl.errors import InvalidInput, NotFound
 from mlctl.ops import batch_jobs
-from mlctl.ops.batch_jobs import Invocation, Job
+from mlctl.ops.batch_jobs import Job
+from mlctl.ops.batch_orders import Invocation
 from mlctl.ops.session import Session
 from mlctl.registry import jobs
 from mlctl.registry.schedules import ScheduleRow

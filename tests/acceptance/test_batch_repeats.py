@@ -12,7 +12,8 @@ import pytest
 
 from mlctl.errors import Conflict
 from mlctl.ops import batch_jobs
-from mlctl.ops.batch_jobs import Invocation, Job
+from mlctl.ops.batch_jobs import Job
+from mlctl.ops.batch_orders import Invocation
 from mlctl.ops.session import Session
 from mlctl.registry import jobs
 from mlctl.registry.store import Store
