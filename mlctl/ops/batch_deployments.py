@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.entities.batch_extensions import INPUT
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput, NotFound, Problem
+from mlctl.errors import NotFound, Problem
 from mlctl.ops import compute
 from mlctl.ops.batch_documents import batch_deployment_document, batch_deployment_list_row
 from mlctl.ops.batch_endpoints import describe_missing_default, tell_running
@@ -151,13 +151,21 @@ def update(
     forces_text: bool = False,
 ) -> Document:
     """Change a batch deployment; jobs that run keep what they began with."""
-    from mlctl.ops.loading import update_batch_deployment
+    from mlctl.entities.kinds import batch_deployment_class
+    from mlctl.ops.loading import name_deployment, update_batch_deployment
 
     def find_more(document: YamlDocument) -> list[Problem]:
         folder = file.absolute().parent if file else Path.cwd()
         return _find_missing(session, document, folder, checks_script=True)
 
-    owner, target = _name_target(file, name, endpoint)
+    owner, target = name_deployment(
+        file,
+        name,
+        endpoint,
+        noun="batch deployment",
+        example="classic fraud-batch --set mini_batch_size=100",
+        choose_class=batch_deployment_class,
+    )
     row = batch_deployments.get_deployment(
         session.store, batch_endpoints.get_endpoint(session.store, owner).name, target
     )
@@ -166,24 +174,6 @@ def update(
     )
     plan = _resolve(session, loaded, base=row)
     return _document(session, _put(session, row.endpoint, loaded, plan))
-
-
-def _name_target(file: Path | None, name: str | None, endpoint: str | None) -> tuple[str, str]:
-    if file is not None and (name is None or endpoint is None):
-        from mlctl.entities.kinds import batch_deployment_class
-        from mlctl.ops.loading import read_names
-
-        found = read_names(file, batch_deployment_class)
-        name, endpoint = name or found.get("name"), endpoint or found.get("endpoint_name")
-    if name is None or endpoint is None:
-        raise InvalidInput(
-            f"which batch deployment? {file} does not name it, give --name and --endpoint-name"
-            if file
-            else "which batch deployment? give --name and --endpoint-name, or --file",
-            hint=f"mlctl batch-deployment update -n {name or 'classic'} -e {endpoint or 'fraud-batch'} "
-            + (f"-f {file}" if file else "--set mini_batch_size=100"),
-        )
-    return endpoint, name
 
 
 def show(session: Session, *, endpoint: str, name: str) -> Document:

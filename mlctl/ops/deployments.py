@@ -120,14 +120,16 @@ def update(
 
     Two updates at once are applied one after the other, the second to what the first left.
     """
-    from mlctl.ops.loading import update_deployment
+    from mlctl.ops.loading import name_deployment, update_deployment
     from mlctl.ops.resolving import find_missing, resolve
 
     def find_more(document: YamlDocument) -> list[Problem]:
         folder = file.absolute().parent if file else Path.cwd()
         return find_missing(session, document, folder, needs_endpoint=False, checks_script=checks_script)
 
-    target = _name_target(file, name, endpoint)
+    target = name_deployment(
+        file, name, endpoint, noun="deployment", example="blue fraud-endpoint --set instance_count=2"
+    )
     after = events.last_id(session.store)
     teller = session
     for _ in range(_MOST_TRIES):
@@ -180,23 +182,6 @@ def _write(session: Session, row: DeploymentRow, loaded: Loaded, plan: dict[str,
 
 def _without_count(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key != "instance_count"}
-
-
-def _name_target(file: Path | None, name: str | None, endpoint: str | None) -> tuple[str, str]:
-    if file is not None and (name is None or endpoint is None):
-        from mlctl.ops.loading import read_names
-
-        found = read_names(file)
-        name, endpoint = name or found.get("name"), endpoint or found.get("endpoint_name")
-    if name is None or endpoint is None:
-        raise InvalidInput(
-            f"which deployment? {file} does not name it, give --name and --endpoint-name"
-            if file
-            else "which deployment? give --name and --endpoint-name, or --file",
-            hint=f"mlctl deployment update -n {name or 'blue'} -e {endpoint or 'fraud-endpoint'} "
-            + (f"-f {file}" if file else "--set instance_count=2"),
-        )
-    return endpoint, name
 
 
 def show(session: Session, *, endpoint: str, name: str) -> DeploymentResult:

@@ -302,3 +302,31 @@ def read_names(
     _refuse_other_family(document, choose_class(document.data))
     data = document.data
     return {key: data[key] for key in ("name", "endpoint_name") if isinstance(data.get(key), str)}
+
+
+def name_deployment(
+    file: Path | None,
+    name: str | None,
+    endpoint: str | None,
+    *,
+    noun: str,
+    example: str,
+    choose_class: Callable[[Mapping[str, Any]], type[Entity]] = deployment_class,
+) -> tuple[str, str]:
+    """Return the names of the endpoint and the deployment to be changed, from the options or else from the file.
+
+    example: name, endpoint and change, as words of the command that is proposed where one of the names is missing.
+    """
+    if file is not None and (name is None or endpoint is None):
+        found = read_names(file, choose_class)
+        name, endpoint = name or found.get("name"), endpoint or found.get("endpoint_name")
+    if name is not None and endpoint is not None:
+        return endpoint, name
+    usual_name, usual_endpoint, change = example.split(" ", 2)
+    raise InvalidInput(
+        f"which {noun}? {file} does not name it, give --name and --endpoint-name"
+        if file
+        else f"which {noun}? give --name and --endpoint-name, or --file",
+        hint=f"mlctl {noun.replace(' ', '-')} update -n {name or usual_name} -e {endpoint or usual_endpoint} "
+        + (f"-f {file}" if file else change),
+    )
