@@ -5,6 +5,7 @@ Its socket is the daemon's: requests that come while the service is started, or 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -52,6 +53,9 @@ class JobsProcess:
             return
         former = ProcessId(known.pid, known.start_ticks)
         if is_running(former):
+            # First, so that at no moment nobody listens: the former one's socket is closed when it is told to end.
+            with contextlib.suppress(OSError):
+                self._listen()
             send_signal(former, signal.SIGTERM)
             self._former, self._kill_former_at = former, time.monotonic() + STOP_GRACE_S
 
@@ -99,12 +103,15 @@ class JobsProcess:
 
     def _listen(self) -> socket.socket:
         if self._listener is None:
-            self._path.unlink(missing_ok=True)
+            # Put in the place of a former one's in one step.
+            made = self._path.with_suffix(".new")
+            made.unlink(missing_ok=True)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                listener.bind(str(self._path))
-                self._path.chmod(0o600)
+                listener.bind(str(made))
+                made.chmod(0o600)
                 listener.listen(_BACKLOG)
+                made.replace(self._path)
             except OSError:
                 listener.close()
                 raise
