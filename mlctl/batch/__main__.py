@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mlctl.batch.command import run_command
 from mlctl.batch.engine import Engine, Stopped
@@ -30,6 +31,8 @@ from mlctl.runtimes.processes import forbid_new_privileges, read_start_ticks
 from mlctl.settings import Settings
 
 log = logging.getLogger("mlctl.batch")
+
+_PATIENCE_S = 2.0
 
 
 class Coordinator:
@@ -107,6 +110,23 @@ class Coordinator:
             log.error(failure.message, extra={"event": "job.state_lost", "job": self._job, "state": state})
 
 
+def _take(lock: TextIO) -> bool:
+    """Take the job's lock; False when another coordinator has it.
+
+    It is held for a moment, too, by whoever looks whether somebody has it, and by what a killed one was about to start.
+    """
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(0.005)
+        else:
+            return True
+
+
 def main() -> int:
     """Take the job's lock and work on it."""
     parser = argparse.ArgumentParser(prog="mlctl.batch")
@@ -119,9 +139,7 @@ def main() -> int:
     folder.make()
     set_up_daemon_logging(folder.system_logs / "coordinator.jsonl")
     with folder.lock.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(lock):
             log.info("another coordinator has the job", extra={"event": "job.second", "job": parsed.job})
             return 0
         write_owner(folder, read_start_ticks(os.getpid()) or 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +14,36 @@ import pytest
 from mlctl.batch import launch
 from mlctl.ops import batch_jobs, command_jobs
 from mlctl.ops.session import Session
+from mlctl.runtimes.processes import find_labelled
 from mlctl.settings import Settings
+from tests.acceptance.batch.conftest import Desk
 from tests.waiting import wait_until
+
+
+def has_open(pid: int, file: Path) -> bool:
+    try:
+        return any(link.readlink() == file for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def test_whoever_looks_at_a_job_keeps_no_coordinator_from_it(desk: Desk):
+    files = desk.write_files(2)
+    folder = launch.find_folder(desk.home, desk.name_job(1))
+    folder.make()
+    with folder.lock.open("a") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        starting = threading.Thread(target=lambda: desk.start("def run(mini_batch): return mini_batch", files))
+        starting.start()
+        found: list[int] = []
+
+        def waits() -> bool:
+            found[:] = [process.pid for process in find_labelled("mlctl.batch", str(desk.home))]
+            return any(has_open(pid, folder.lock) for pid in found)
+
+        wait_until(waits, 60)
+    starting.join(60)
+    assert desk.finish(desk.name_job(1)).row.state == "Completed"
 
 
 def test_a_job_that_is_over_at_once_did_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
