@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Engine:
         self._queue: WorkQueue | None = None
         self._error: MlctlError | None = None
         self._crew: Crew | None = None
+        self._leaving: Future[None] | None = None
         self._started_at = time.time()
         self._retries = 0
         self._overview_at = self._usage_at = time.monotonic()
@@ -88,6 +90,9 @@ class Engine:
                 journal.close()
                 reports.write_failed_items(self._folder)
             raise
+        finally:
+            with suppress(Exception):  # it has been told, unless there is something worse to tell
+                self._wait_for_workers()
 
     def _open_journal(self) -> Journal:
         try:
@@ -192,7 +197,18 @@ class Engine:
             work.stop()
             if self._error is not None or self._is_stopped.is_set():
                 crew.dismiss()
-            crew.close()
+            self._let_go(crew)
+
+    def _let_go(self, crew: Crew) -> None:
+        """Have the workers end while the output is written: an interpreter with many packages takes long to end."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="leaving")
+        self._leaving = pool.submit(crew.close)
+        pool.shutdown(wait=False)
+
+    def _wait_for_workers(self) -> None:
+        """Wait until the workers have ended: before that, shutdown() may still be at something."""
+        if self._leaving is not None:
+            self._leaving.result()
 
     def _commit(self, outcomes: Sequence[Outcome], journal: Journal, feeder: Feeder) -> None:
         for file, mini_batches in feeder.take_counts():
@@ -254,6 +270,7 @@ class Engine:
                     hint=f"see {self._folder.user_logs / 'error.txt'}",
                 )
             written = assemble(self._folder, journal, order.output, work.mini_batches, order.name)
+        self._wait_for_workers()
         self._report(journal, "Completed", written=written)
         log.finish(f"Completed: {committed.items:,} items, {committed.succeeded:,} scored, {failed:,} failed.")
         self._clear_parts()

@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import errno
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -65,6 +66,8 @@ class Worker:
                 self._wire.send(self._score(script, mini_batch))
         script.shutdown()
         life.info("shutdown() is done")
+        # The interpreter ends in a third of the time when it need not look for cycles among what packages have loaded.
+        gc.freeze()
         return 0
 
     def _start(self) -> BatchScript | None:

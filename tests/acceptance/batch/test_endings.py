@@ -431,3 +431,27 @@ def test_millions_of_failed_rows_need_a_small_journal(desk: Desk) -> None:
     assert ended.folder.journal.stat().st_size < 5_000_000
     items = ended.failed_items
     assert [item["row"] for item in items] == list(range(200_000))
+
+
+LINGERS = """
+import os, pathlib, time
+
+def run(mini_batch):
+    return [os.path.basename(path) for path in mini_batch]
+
+def shutdown():
+    go = pathlib.Path(os.environ["FOLDER"]) / "go"
+    while not go.exists():
+        time.sleep(0.01)
+    go.with_name("left").touch()
+"""
+
+
+def test_the_output_is_written_while_workers_leave_and_the_job_waits_for_them(desk: Desk) -> None:
+    name = desk.start(LINGERS, desk.write_files(4), environment_variables={"FOLDER": str(desk.work)})
+    output = desk.work / "out-1" / "predictions.csv"
+    wait_until(output.exists, 60, "the output")
+    assert (desk.row(name).state, (desk.work / "left").exists()) == ("Finalizing", False)
+    (desk.work / "go").touch()
+    ended = desk.finish(name)
+    assert (ended.row.state, (desk.work / "left").exists(), len(ended.lines)) == ("Completed", True, 4)
