@@ -169,8 +169,8 @@ class Server:
             scoring_timeout_ms=timeout_ms,
         )
 
-    def _watch_requests(self, _loop: asyncio.AbstractEventLoop) -> Observer:
-        return ServerLog(self._out, has_own_logging=self._has_own_logging).observe
+    def _watch_requests(self, loop: asyncio.AbstractEventLoop) -> Observer:
+        return ServerLog(self._out, loop, has_own_logging=self._has_own_logging).observe
 
 
 def _script_folder(settings: ServerSettings) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from mlctl.scoring.app import Handled
@@ -37,7 +39,7 @@ class ServerLine(NamedTuple):
 
     def tell_access(self) -> str:
         """Write gunicorn's line."""
-        at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self.at))
+        at = _write_second(int(self.at))
         size = "-" if self.size_bytes is None else self.size_bytes
         request = f"{self.method} {self.path} HTTP/{self.version}"
         return f'{self.client} - - [{at}] "{request}" {self.status} {size} "{self.referer}" "{self.agent}"'
@@ -49,23 +51,38 @@ class ServerLine(NamedTuple):
         return f"{own}{head} I [{pid}] gunicorn.access - {self.tell_access()}\n"
 
 
-class ServerLog:
-    """Writes the lines of each request. At once, so that they are there should the next one end the process.
+@lru_cache(maxsize=2)
+def _write_second(at: int) -> str:
+    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(at))
 
-    has_own_logging: they go where the user's logging.json sends them.
+
+class ServerLog:
+    """Writes the lines of each request: those of answers that are sent in one turn of the loop together, after them.
+
+    Before the loop reads another request they are there, should that one end the process. has_own_logging: they go
+    where the user's logging.json sends them.
     """
 
-    def __init__(self, file: LogFile, *, has_own_logging: bool) -> None:
+    def __init__(self, file: LogFile, loop: asyncio.AbstractEventLoop, *, has_own_logging: bool) -> None:
         self._file = file
+        self._loop = loop
         self._has_own_logging = has_own_logging
+        self._is_flush_due = False
 
     def observe(self, handled: Handled) -> None:
         """Write down an answer."""
         line = _read_line(handled)
         if self._has_own_logging:
             _pass_on(line)
-        else:
-            self._file.write(line.render())
+            return
+        self._file.put_off(line.render)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        self._file.flush()
 
 
 def _pass_on(line: ServerLine) -> None:
@@ -94,6 +111,8 @@ def _read_line(handled: Handled) -> ServerLine:
     )
 
 
+# What clients send is mostly what they sent before.
+@lru_cache(maxsize=64)
 def _clean(text: bytes) -> str:
     """Write what a client sent so that it stays in its place in the line."""
     return text.decode("latin-1").encode("unicode_escape").decode().replace('"', '\\"')
