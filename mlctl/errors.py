@@ -11,6 +11,7 @@ class Problem:
     """One thing wrong with an input, and where: `line` and `column` count from 1, 0 means unknown.
 
     `excerpt` is the offending line of text, `width` how many of its characters to underline from `column` on.
+    `is_not_found`: nothing is wrong with the text, but what it names is not there.
     """
 
     message: str
@@ -20,20 +21,22 @@ class Problem:
     hint: str = ""
     excerpt: str = ""
     width: int = 1
+    is_not_found: bool = False
 
 
 class MlctlError(Exception):
-    """Something that the user can act on: what happened, and in `hint` the next command to type."""
+    """Something that the user can act on: what happened, in `hint` the next command to type, in `problems` where."""
 
     code = "Error"
     exit_code = 1
     http_status = 500
     retry_after_s: float | None = None
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.problems = tuple(problems)
 
 
 class InvalidInput(MlctlError):
@@ -41,10 +44,6 @@ class InvalidInput(MlctlError):
 
     code = "InvalidInput"
     http_status = 400
-
-    def __init__(self, message: str, *, hint: str = "", problems: Sequence[Problem] = ()) -> None:
-        super().__init__(message, hint=hint)
-        self.problems = tuple(problems)
 
 
 class EnvironmentFailed(InvalidInput):

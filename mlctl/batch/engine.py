@@ -182,6 +182,7 @@ class Engine:
                     self._note(outcomes)
                     self._judge(work, journal)
             self._commit([], journal, feeder)
+            self._judge(work, journal)  # of a percentage, once all mini-batches are known
         except Dismissed:
             return  # why, is known: the job was stopped, or has failed
         except StartFailed as error:
@@ -234,6 +235,15 @@ class Engine:
                 journal,
                 f"{committed.failed_mini_batches:,} mini-batches failed, more than mini_batch_error_threshold"
                 f" ({order.mini_batch_error_threshold:,}) accepts",
+            )
+        elif (
+            work.is_complete and committed.failed_mini_batches > order.allowed_failed_percent / 100 * work.mini_batches
+        ):
+            self._fail(
+                work,
+                journal,
+                f"{committed.failed_mini_batches:,} of {work.mini_batches:,} mini-batches failed, more than"
+                f" allowed_failed_percent ({order.allowed_failed_percent:g}) accepts",
             )
 
     def _fail(self, work: WorkQueue, journal: Journal, message: str) -> None:

@@ -12,6 +12,7 @@ import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ class Committed:
 
     @property
     def examples(self) -> Sequence[BadItem]:
-        """A few of the items that could not be scored."""
+        """The first of the items that could not be scored, in the order of the input."""
         return [bad for _, bad in self._examples]
 
     def add(self, outcome: Outcome) -> None:
@@ -135,7 +136,9 @@ class Committed:
                 column.extend([0] * grow)
         self._is_in[index] = 1
         self._items[index], self._succeeded[index] = outcome.items, outcome.succeeded
-        self._examples.extend((index, bad) for bad in outcome.bad[: _EXAMPLES - len(self._examples)])
+        if outcome.bad:
+            known = [*self._examples, *((index, bad) for bad in outcome.bad[:_EXAMPLES])]
+            self._examples = sorted(known, key=itemgetter(0))[:_EXAMPLES]
         self.mini_batches += 1
         self.failed_mini_batches += outcome.succeeded == 0 and outcome.items > 0
         self.items += outcome.items

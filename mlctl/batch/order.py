@@ -44,7 +44,7 @@ class JobOrder:
     timeout_s: the longest one call of run() may take. error_threshold, mini_batch_error_threshold: failed items and
     mini-batches that are accepted, -1: any number. cluster: the address of a Dask scheduler, None: this machine.
     no_code: what scores in place of a script, `LOADER:PATH` below model_dir.
-    arguments: what the script finds in sys.argv behind its own name.
+    arguments: what the script finds in sys.argv behind its own name. allowed_failed_percent: of all mini-batches.
     """
 
     name: str
@@ -62,6 +62,7 @@ class JobOrder:
     timeout_s: float = 30
     error_threshold: int = -1
     mini_batch_error_threshold: int = -1
+    allowed_failed_percent: float = 100
     logging_level: str = "info"
     fail_on_failed_items: bool = False
     cluster: str | None = None

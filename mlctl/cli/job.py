@@ -112,13 +112,14 @@ def list_(
     state = current()
     if archived_only and include_archived:
         raise InvalidInput("--archived-only and --include-archived exclude each other")
-    listed = batch_jobs.list_all(state.session)
-    if parent_job_name is not None:
-        listed = batch_jobs.list_steps(state.session, batch_jobs.look(state.session, parent_job_name).row.name)
-    found = [job for job in listed if include_archived or job.row.archived == archived_only]
-    shown = found if is_true(all_results) else found[:max_results]
-    if len(found) > len(shown):
-        state.session.on_notice(f"{len(found) - len(shown)} more are not shown: --all-results, or --max-results N")
+    shown, left_out = batch_jobs.list_page(
+        state.session,
+        parent=parent_job_name,
+        archived=None if include_archived else archived_only,
+        limit=None if is_true(all_results) else max_results,
+    )
+    if left_out:
+        state.session.on_notice(f"{left_out} more are not shown: --all-results, or --max-results N")
     rows = [job_documents.job_document(state.session, job) for job in shown]
     state.emit(rows, lambda: render.show_jobs(rows))
 

@@ -1,4 +1,4 @@
-"""`mlctl job update|validate|show-services|connect-ssh`, added to the other commands of jobs."""
+"""`mlctl job update|delete|validate|show-services|connect-ssh`, added to the other commands of jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from mlctl.cli import render
 from mlctl.cli.job_names import JobArgument, JobName, choose
-from mlctl.cli.options import GLOBALS, Add, ForceString, Remove, RequiredFile, Set
+from mlctl.cli.options import GLOBALS, Add, ForceString, Remove, RequiredFile, Set, Yes
 from mlctl.cli.state import current
 from mlctl.errors import InvalidInput
 
@@ -19,6 +19,7 @@ NodeIndex = Annotated[int, typer.Option("--node-index", "-i", help="Accepted as 
 def add_changing(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=GLOBALS)(update)
+    app.command(epilog=GLOBALS)(delete)
     app.command(epilog=GLOBALS)(validate)
     app.command("show-services", epilog=GLOBALS)(show_services)
     app.command("connect-ssh", epilog=GLOBALS)(connect_ssh)
@@ -47,6 +48,21 @@ def update(
         state.session, choose(name, job), operations=state.operations, forces_text=force_string
     )
     state.emit(job_documents.job_document(state.session, changed), lambda: show_job(changed))
+
+
+def delete(name: JobName = None, job: JobArgument = None, yes: Yes = False) -> None:
+    """Delete a job that has ended, its folder included; what it wrote elsewhere stays. Not in az.
+
+    Example: mlctl job delete -n fraud-batch-7f3a91c2 --yes
+    """
+    from mlctl.ops import batch_jobs, job_deletion
+
+    state = current()
+    chosen = choose(name, job)
+    folder = batch_jobs.look(state.session, chosen).folder
+    state.confirm(f"Delete job {chosen}, its logs and what it wrote below {folder}?", is_sure=yes)
+    job_deletion.delete(state.session, chosen)
+    state.emit(None, lambda: render.say(f"job {chosen} is deleted"))
 
 
 def validate(file: RequiredFile, set_: Set = None) -> None:

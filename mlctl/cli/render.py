@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput, MlctlError, Problem, UserCodeFailed
+from mlctl.errors import MlctlError, Problem, UserCodeFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -632,7 +632,7 @@ def print_error(error: MlctlError) -> None:
     is_tty = sys.stderr.isatty()
     sign = f"{BAD} " if is_tty else "ERROR: "
     lines = [f"{sign}{error.message}"]
-    if isinstance(error, InvalidInput) and error.problems:
+    if error.problems:
         lines += ["", *(line for problem in error.problems for line in _problem_lines(problem))]
     if isinstance(error, UserCodeFailed):
         lines += _failure_lines(error)

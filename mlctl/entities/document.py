@@ -66,6 +66,10 @@ class Document:
             return Problem(text, file=self.file, line=1 if self.lines else 0, column=1 if self.lines else 0, hint=hint)
         return Problem(text, self.file, mark.line, mark.column, hint, self.lines[mark.line - 1], mark.width)
 
+    def not_found(self, path: Path, message: str, hint: str = "") -> Problem:
+        """Describe what is named at a path and is not there."""
+        return replace(self.problem(path, message, hint), is_not_found=True)
+
     def replace_data(self, data: dict[str, Any], origins: Mapping[Path, str] | None = None) -> Document:
         """Return the document with other data (an option applied, or merged into a base) and the same places."""
         return replace(self, data=data, origins={**self.origins, **(origins or {})})

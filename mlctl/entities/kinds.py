@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mlctl.entities.batch_deployment import (
     BatchDeployment,
@@ -247,9 +247,19 @@ def _find_family_by_fields(data: Mapping[str, Any]) -> Family | None:
     is_batch = match_word(data.get("type"), tuple(BatchDeploymentType)) is not None
     if is_batch and "jobs" not in data and data.keys() & {"endpoint_name", "settings", "component"}:
         return "batch-deployment"
-    # A job without $schema looks like a component, and is only told from one by the command it is given to.
+    if data.keys() & {"command", "jobs"}:
+        return "job" if _is_job(data) else "component"
     counts: dict[Family, int] = {family: _count_known(family, data) for family in CHOICES if family != "job"}
     best = max(counts, key=lambda family: counts[family])
     tied: list[Family] = [family for family in counts if counts[family] == counts[best]]
     meant = tied if len(tied) == 1 else list[Family](family for family in tied if family in _PREFERRED)
     return meant[0] if counts[best] > 0 and len(meant) == 1 else None
+
+
+def _is_job(data: Mapping[str, Any]) -> bool:
+    """Say whether what may be a component is a job: it says where to run, or what its inputs are, not their types."""
+    if data.keys() & (_list_known("job") - _list_known("component")):
+        return True
+    inputs = data.get("inputs")
+    given: list[Any] = [*cast("dict[Any, Any]", inputs).values()] if isinstance(inputs, dict) else []
+    return any("path" in each if isinstance(each, dict) else each is not None for each in given)

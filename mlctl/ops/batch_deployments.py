@@ -107,7 +107,7 @@ def _find_missing(session: Session, document: YamlDocument, folder: Path, *, che
         try:
             batch_endpoints.get_endpoint(session.store, name)
         except NotFound as error:
-            return [document.problem(("endpoint_name",), error.message, error.hint), *found]
+            return [document.not_found(("endpoint_name",), error.message, error.hint), *found]
     return found
 
 

@@ -241,6 +241,22 @@ def list_all(session: Session, *, endpoint: str | None = None, limit: int | None
     ]
 
 
+def list_page(
+    session: Session, *, parent: str | None, archived: bool | None, limit: int | None
+) -> tuple[list[Job], int]:
+    """Return the newest jobs, `limit` at most, and how many there are beyond; only those are looked at.
+
+    parent: its steps instead. archived: only what is archived, or only what is not; None: both.
+    """
+    if parent is None:
+        rows = jobs.list_jobs(session.store, workspace=session.workspace)
+    else:
+        rows = jobs.list_steps(session.store, jobs.get(session.store, parent).name)
+    found = [row for row in rows if archived is None or row.archived == archived]
+    shown = found[:limit]
+    return [_look(session, row) for row in shown], len(found) - len(shown)
+
+
 def _look(session: Session, row: JobRow) -> Job:
     folder = find_folder(session.settings.home, row.name)
     status = row.state
@@ -266,14 +282,14 @@ def _is_starting(row: JobRow, folder: JobFolder) -> bool:
 def cancel(session: Session, name: str) -> Job:
     """Ask a job to stop, and wait until it has; Conflict for one that has ended."""
     job = look(session, name)
-    _refuse_step(name, "canceled", "cancel")
+    refuse_step(name, "canceled", "cancel")
     if job.row.has_ended:
         raise Conflict(f"job {name} has ended: it is {job.status}", hint=f"mlctl job show -n {name}")
     jobs.set_state(session.store, name, "CancelRequested", unless=jobs.ENDED)
     folder = JobFolder(job.folder)
     if not stop_coordinator(folder):
         # Nobody works on it.
-        _end_leftovers(session, name)
+        end_leftovers(session, name)
         jobs.set_state(session.store, name, "Canceled", unless=jobs.ENDED)
     session.watcher.begin(f"{name} is being canceled")
     deadline = None if session.timeout_s is None else time.monotonic() + session.timeout_s
@@ -284,13 +300,14 @@ def cancel(session: Session, name: str) -> Job:
     return look(session, name)
 
 
-def _refuse_step(name: str, done: str, verb: str) -> None:
+def refuse_step(name: str, done: str, verb: str) -> None:
+    """Refuse what is done with whole jobs only. done: the verb's participle."""
     owner, step = jobs.split_step(name)
     if step:
         raise InvalidInput(f"{name} is a step: it is {done} with its job", hint=f"mlctl job {verb} -n {owner}")
 
 
-def _end_leftovers(session: Session, name: str) -> None:
+def end_leftovers(session: Session, name: str) -> None:
     """End what a killed coordinator left running, and say so of its steps."""
     end_leftover(find_folder(session.settings.home, name), name)
     for step in jobs.list_steps(session.store, name):
@@ -315,7 +332,7 @@ def list_metrics(job: Job) -> dict[str, float]:
 def resume(session: Session, name: str, *, scores_changed: bool = False) -> Job:
     """Go on with a job that was interrupted, failed or was canceled: what is committed is not scored again."""
     job = look(session, name)
-    _refuse_step(name, "gone on with", "show")
+    refuse_step(name, "gone on with", "show")
     if job.row.kind not in ("batch", "pipeline"):
         raise InvalidInput(
             f"{name} is a {job.row.kind} job: only batch and pipeline jobs can be resumed", hint="mlctl job create -f …"

@@ -31,7 +31,7 @@ from mlctl.entities.parsing import check_document, parse_document
 from mlctl.entities.parts import Entity
 from mlctl.entities.schemas import check_against_schema
 from mlctl.entities.yaml_file import load_document
-from mlctl.errors import InvalidInput, Problem
+from mlctl.errors import InvalidInput, NotFound, Problem
 from mlctl.registry.batch_deployments import BatchDeploymentRow
 from mlctl.registry.deployments import DeploymentRow
 
@@ -100,9 +100,13 @@ def load(
 
 
 def _refuse_all(document: Document, faults: Sequence[Problem], more: Sequence[Problem]) -> None:
-    """Tell what only the registry and the disk know together with the faults of the text; one alone comes later."""
-    if more and (faults or len(more) > 1):
-        raise refuse_document(document.file, [*faults, *more])
+    """Tell what only the registry and the disk know together with the faults of the text; NotFound for the former."""
+    if not more:
+        return
+    error = refuse_document(document.file, [*faults, *more])
+    if all(problem.is_not_found for problem in error.problems):
+        raise NotFound(error.message, problems=error.problems)
+    raise error
 
 
 def _refuse_other_family(document: Document, model_class: type[Entity]) -> None:

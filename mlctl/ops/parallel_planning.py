@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mlctl.ops.ports import Value, fill_in, find_kind
 
 # Source: batch contract 6, the name that a parallel job gives its joined results.
 _DEFAULT_FILE = "parallel_run_step.txt"
-_HEADER = "--append_row_dataframe_header"
+_HEADER, _FAILED_PERCENT = "--append_row_dataframe_header", "--allowed_failed_percent"
 
 
 def find_data(where: str, step: Mapping[str, Any], inputs: Mapping[str, Value]) -> JobInput:
@@ -67,6 +67,7 @@ def plan_batch(
         timeout_s=float(retries["timeout"]),
         error_threshold=step["error_threshold"],
         mini_batch_error_threshold=step["mini_batch_error_threshold"],
+        allowed_failed_percent=_read_percent(name, arguments),
         logging_level=step["logging_level"].lower(),
         arguments=tuple(arguments),
     )
@@ -76,7 +77,7 @@ def _choose_output(
     step: Mapping[str, Any],
     outputs: Mapping[str, str],
     types: Mapping[str, str],
-    arguments: list[str],
+    arguments: Sequence[str],
     folder: Path,
 ) -> JobOutput:
     target = step["task"].get("append_row_to")
@@ -84,7 +85,33 @@ def _choose_output(
         return JobOutput("summary_only", next(iter(outputs.values()), str(folder / "outputs")))
     name = read_port(target)
     path = Path(outputs[name])
-    header = _HEADER in arguments and arguments[arguments.index(_HEADER) + 1 :][:1] in (["True"], ["true"])
+    header = (_find_argument(arguments, _HEADER) or "").lower() == "true"
     if types[name] == "uri_file":
         return JobOutput("append_row", str(path.parent), path.name, header=header)
     return JobOutput("append_row", str(path), _DEFAULT_FILE, header=header)
+
+
+def _find_argument(arguments: Sequence[str], name: str) -> str | None:
+    """Return the value of an argument, written as `--name VALUE` or `--name=VALUE`; the last one counts."""
+    found: str | None = None
+    for number, word in enumerate(arguments):
+        if word == name:
+            found = next(iter(arguments[number + 1 :]), "")
+        elif word.startswith(f"{name}="):
+            found = word.removeprefix(f"{name}=")
+    return found
+
+
+def _read_percent(step: str, arguments: Sequence[str]) -> float:
+    """Return the share of mini-batches that may fail."""
+    text = _find_argument(arguments, _FAILED_PERCENT)
+    try:
+        percent = 100.0 if text is None else float(text)
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise InvalidInput(
+            f"{step}: program_arguments: {_FAILED_PERCENT} {text} is no percentage",
+            hint=f"{_FAILED_PERCENT} 20: a fifth of the mini-batches may fail",
+        )
+    return percent

@@ -275,17 +275,21 @@ def find_missing(
     folder: what paths start from. needs_endpoint: the endpoint has to be there; a trial needs none.
     """
     data = document.data
-    found: list[tuple[tuple[str, ...], Fault | None]] = []
+    named: list[tuple[tuple[str, ...], Fault | None]] = []
     if needs_endpoint:
-        found.append((("endpoint_name",), _find_endpoint_fault(session, data.get("endpoint_name"))))
+        named.append((("endpoint_name",), _find_endpoint_fault(session, data.get("endpoint_name"))))
     for kind in ("model", "environment"):
-        found.append(((kind,), _find_reference_fault(session, kind, data.get(kind))))
+        named.append(((kind,), _find_reference_fault(session, kind, data.get(kind))))
+    found: list[tuple[tuple[str, ...], Fault | None]] = []
     for place in (("model", "path"), ("environment", "conda_file"), ("code_configuration", "code")):
         found.append((place, _find_path_fault(folder, _text_at(data, place))))
     if checks_script:
         found.append((("code_configuration", "scoring_script"), _find_script_fault(folder, data)))
-    problems = [document.problem(place, *fault) for place, fault in found if fault is not None]
-    return [*problems, *_find_schema_problems(document, folder)]
+    return [
+        *(document.not_found(place, *fault) for place, fault in named if fault is not None),
+        *(document.problem(place, *fault) for place, fault in found if fault is not None),
+        *_find_schema_problems(document, folder),
+    ]
 
 
 def _find_schema_problems(document: Document, folder: Path) -> list[Problem]:

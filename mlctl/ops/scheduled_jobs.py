@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlctl.entities.document import Document
+from mlctl.entities.names import find_name_fault
 from mlctl.entities.stored import read_map
-from mlctl.errors import InvalidInput, NotFound
+from mlctl.errors import InvalidInput, NotFound, Problem
 from mlctl.ops import batch_jobs
 from mlctl.ops.batch_jobs import Job
 from mlctl.ops.batch_orders import Invocation
 from mlctl.ops.session import Session
-from mlctl.registry import jobs
+from mlctl.registry import batch_deployments, batch_endpoints, jobs
 from mlctl.registry.schedules import ScheduleRow
 
 if TYPE_CHECKING:
@@ -34,6 +36,43 @@ def describe(row: ScheduleRow) -> str:
         deployment = given.get("deployment")
         return f"batch endpoint {given['endpoint']}" + (f", deployment {deployment}" if deployment else "")
     return str(given.get("job") or given.get("command"))
+
+
+def find_missing(session: Session, document: Document, folder: Path) -> list[Problem]:
+    """List what a schedule's file names and is not there: endpoint, deployment, job, a job's file."""
+    given = document.data.get("create_job")
+    path: tuple[str, ...] = ("create_job",)
+    if isinstance(given, Mapping):
+        fields: Mapping[str, Any] = {**given}  # pyright: ignore[reportUnknownArgumentType]
+        if "endpoint" in fields:
+            return _find_missing_target(session, document, fields)
+        path, given = (*path, "job"), fields.get("job")
+    if not isinstance(given, str):
+        return []
+    try:
+        if given.startswith("azureml:"):
+            jobs.get(session.store, _name_repeated(given))
+        else:
+            _find_job_file(folder, given)
+    except NotFound as error:
+        return [document.not_found(path, error.message.removeprefix("create_job: "), error.hint)]
+    return []
+
+
+def _find_missing_target(session: Session, document: Document, given: Mapping[str, Any]) -> list[Problem]:
+    endpoint, deployment = given["endpoint"], given.get("deployment")
+    # Whatever is no name is told by the checks of the text.
+    if not isinstance(endpoint, str) or find_name_fault(endpoint) is not None:
+        return []
+    path = ("create_job", "endpoint")
+    try:
+        owner = batch_endpoints.get_endpoint(session.store, endpoint)
+        path = ("create_job", "deployment")
+        if isinstance(deployment, str):
+            batch_deployments.get_deployment(session.store, owner.name, deployment)
+    except NotFound as error:
+        return [document.not_found(path, error.message, error.hint)]
+    return []
 
 
 def check(session: Session, row: ScheduleRow) -> None:
@@ -112,6 +151,10 @@ def find_repeated(row: ScheduleRow) -> str | None:
     source = given if isinstance(given, str) else given.get("job")
     if source is None or not source.startswith("azureml:"):
         return None
+    return _name_repeated(source)
+
+
+def _name_repeated(source: str) -> str:
     return source.removeprefix("azureml:").rpartition("/")[2]
 
 

@@ -6,17 +6,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.entities.schedule_extensions import FOUND_OUT
 from mlctl.entities.stored import read_map
-from mlctl.errors import Conflict, InvalidInput, MlctlError
+from mlctl.errors import Conflict, InvalidInput, MlctlError, Problem
 from mlctl.ops import batch_jobs, daemon, schedule_runs, scheduled_jobs
 from mlctl.ops.documents import Document, creation_context, show_utc, without_nulls, workspace_id
 from mlctl.ops.session import Session
 from mlctl.planning.schedules import describe_trigger, find_next_run, find_zone
 from mlctl.registry import jobs, schedules
 from mlctl.registry.schedules import ScheduleRow, ScheduleRunRow
+
+if TYPE_CHECKING:
+    from mlctl.entities.document import Document as YamlDocument
 
 Operation = tuple[str, Sequence[str]]
 # az's word for what a schedule does.
@@ -53,8 +56,13 @@ def create(
     from mlctl.entities.schedule import Schedule
     from mlctl.ops.loading import load
 
-    spec = load(file, lambda _: Schedule, overrides=overrides, options={"name": name}).to_document()
-    return _put(session, spec, str(file.absolute().parent), waits=waits)
+    folder = file.absolute().parent
+
+    def find_more(document: YamlDocument) -> list[Problem]:
+        return scheduled_jobs.find_missing(session, document, folder)
+
+    entity = load(file, lambda _: Schedule, overrides=overrides, options={"name": name}, find_more=find_more)
+    return _put(session, entity.to_document(), str(folder), waits=waits)
 
 
 def update(

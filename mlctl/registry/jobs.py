@@ -184,3 +184,14 @@ def set_archived(store: Store, name: str, *, archived: bool) -> None:
     """Hide a job from lists, or show it again."""
     get(store, name)
     store.execute("UPDATE jobs SET archived = ? WHERE name = ?", (archived, name))
+
+
+def delete(store: Store, name: str) -> None:
+    """Forget a job and its steps."""
+    with store.transaction():
+        job = get(store, name)
+        for row in (*list_steps(store, name), job):
+            store.execute("DELETE FROM jobs WHERE name = ?", (row.name,))
+        events.record(
+            store, "job.deleted", f"{name} was deleted", endpoint=job.endpoint, deployment=job.deployment, job=name
+        )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlctl.errors import InvalidInput, MlctlError
+from mlctl.errors import MlctlError
 
 # What Azure calls a status, in its errors.
 CODES = {400: "UserError", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict", 413: "PayloadTooLarge"}
@@ -36,7 +36,7 @@ def refuse(status: int, message: str, *, hint: str = "", code: str = "", **heade
 
 def answer_error(error: MlctlError) -> Answer:
     """Tell over HTTP what the command line would print."""
-    more = "; ".join(problem.message for problem in error.problems) if isinstance(error, InvalidInput) else ""
+    more = "; ".join(problem.message for problem in error.problems)
     message = f"{error.message}: {more}" if more else error.message
     headers = {} if error.retry_after_s is None else {"retry_after": f"{error.retry_after_s:.0f}"}
     code = CODES.get(error.http_status) or error.code

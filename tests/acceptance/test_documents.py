@@ -137,6 +137,18 @@ def test_files_that_are_missing_are_told_all_at_once(machine: Machine):
     assert "nope.py" not in ran.err
 
 
+def test_one_thing_that_is_missing_is_shown_in_its_place_and_ends_with_three(machine: Machine):
+    machine.write_script()
+    machine.create_endpoint()
+    wants_model = machine.write_deployment(model="azureml:gone:3")
+    line = Path(wants_model).read_text().index('"azureml:gone:3"') + 1
+    ran = machine.run("deployment", "create", "-f", wants_model)
+    assert (ran.code, f"blue.yml:1:{line}  model: there is no model azureml:gone:3" in ran.err) == (3, True), ran.err
+    ran = machine.run("deployment", "create", "-f", machine.write_deployment(), "--set", "model=azureml:x:1")
+    assert (ran.code, "--set model=azureml:x:1: there is no model azureml:x:1" in ran.err) == (3, True), ran.err
+    assert machine.ok("deployment", "list", "-e", "fraud-endpoint").json == []
+
+
 def test_a_path_longer_than_any_file_has_is_told_as_missing(machine: Machine):
     machine.create_endpoint()
     machine.write_script()

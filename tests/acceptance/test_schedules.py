@@ -217,9 +217,10 @@ def test_a_schedule_can_be_started_by_hand_even_when_it_is_disabled(machine: Mac
     [
         ({"trigger": {"type": "cron", "expression": "0 2 * *"}}, 1, "has 4 fields"),
         ({"trigger": {**NIGHTLY, "time_zone": "Europe/Berlinn"}}, 1, 'no time zone "Europe/Berlinn"'),
-        ({"create_job": "./nowhere.yml"}, 3, "nowhere.yml"),
-        ({"create_job": {"endpoint": "nothing"}}, 3, "no batch endpoint nothing"),
-        ({"create_job": "azureml:some-job"}, 3, "there is no job some-job"),
+        ({"create_job": "./nowhere.yml"}, 3, "create_job: there is no file"),
+        ({"create_job": {"job": "./nowhere.yml"}}, 3, "create_job.job: there is no file"),
+        ({"create_job": {"endpoint": "nothing"}}, 3, "create_job.endpoint: there is no batch endpoint nothing"),
+        ({"create_job": "azureml:some-job"}, 3, "create_job: there is no job some-job"),
         ({"create_job": {"type": "pipeline", "job": "./train.yml"}}, 1, "is a command job, not a pipeline job"),
         ({"properties": {"mlctl.missed_run": "skip"}}, 1, "did you mean mlctl.missed_runs?"),
         ({"properties": {"mlctl.overlapping_runs": "maybe"}}, 1, "is not skip or allow"),
@@ -240,6 +241,8 @@ def test_a_schedule_can_be_started_by_hand_even_when_it_is_disabled(machine: Mac
 def test_what_could_not_run_is_refused(machine: Machine, change: dict[str, Any], code: int, reason: str):
     ran = machine.run("schedule", "create", "-f", write(machine, **{"trigger": NIGHTLY, **change}))
     assert (ran.code, reason in ran.err) == (code, True), ran
+    # What is not there is shown where the file names it.
+    assert ("nightly.yml:1:" in ran.err) >= (code == 3)
     assert machine.ok("schedule", "list", "--include-disabled").json == []
     assert machine.processes() == []
 

@@ -28,6 +28,17 @@ def test_what_is_committed_is_read_back(tmp_path: Path):
     assert committed.pieces(2) == (Piece("part", 20, 10, 7),)
 
 
+def test_the_first_failures_in_the_order_of_the_input_are_remembered(tmp_path: Path):
+    journal = Journal(tmp_path / "journal", tmp_path)
+    for index in (9, 3, 7, 1):
+        bad = tuple(BadItem("table.csv", 10 * index + row, "no") for row in range(3))
+        journal.commit([Outcome(index, (), 3, 0, bad)])
+    rows = [bad.row for bad in journal.committed.examples]
+    assert rows == [10, 11, 12, 30, 31]
+    journal.close()
+    assert [bad.row for bad in Journal(tmp_path / "journal", tmp_path).committed.examples] == rows
+
+
 def test_a_mini_batch_is_committed_once(tmp_path: Path):
     journal = Journal(tmp_path / "journal", tmp_path)
     (tmp_path / "part").touch()
