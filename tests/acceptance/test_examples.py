@@ -293,6 +293,7 @@ def test_a_script_writes_a_file_for_each_input(shared: Machine) -> None:
         assert found == pytest.approx(fraud_of(folder, payments), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_bundle_says_the_same_online_and_in_batch(shared: Machine) -> None:
     example = prepare(shared, "14-online-and-batch")
     payments = draw(example.folder, "november.csv", 300, without_amount=[123])
@@ -313,6 +314,7 @@ def test_a_bundle_says_the_same_online_and_in_batch(shared: Machine) -> None:
     shared.ok("endpoint", "delete", "-n", example.endpoint, "--yes")
 
 
+@pytest.mark.slow
 def test_a_build_fails_when_rows_cannot_be_scored(shared: Machine) -> None:
     folder = copy_and_train(shared, "15-ci-gate")
     deploy_batch(shared, folder)

@@ -41,9 +41,12 @@ def following(*words: str) -> Generator[list[str]]:
         try:
             yield lines
         finally:
-            process.send_signal(signal.SIGINT)
-            reader.join(20)
-            code = process.wait(20)
+            try:
+                process.send_signal(signal.SIGINT)
+                reader.join(20)
+                code = process.wait(20)
+            finally:
+                process.kill()
             errors = process.stderr.read()
     assert code == 130
     assert "Traceback" not in errors

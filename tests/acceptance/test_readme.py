@@ -180,6 +180,7 @@ def test_every_option_says_what_it_does(name: str, command: click.Command):
     assert silent == []
 
 
+@pytest.mark.slow
 def test_the_demo_ends_well_and_leaves_nothing(machine: Machine):
     ended = subprocess.run(
         ["bash", str(EXAMPLE / "demo.sh")],

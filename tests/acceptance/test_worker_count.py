@@ -77,6 +77,7 @@ def test_a_request_goes_to_the_worker_that_is_idle(machine: Machine) -> None:
     assert held.result().json() not in [answer.json() for answer in others]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_while_the_others_serve(machine: Machine) -> None:
     machine.write_script(SLOW_START)
     deploy(machine, 3)

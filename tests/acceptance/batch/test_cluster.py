@@ -161,6 +161,7 @@ def test_a_stopped_job_leaves_no_process_on_the_cluster(desk: Desk, cluster: Clu
     wait_until(lambda: not desk.workers(name))
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_named(desk: Desk) -> None:
     ended = desk.run(DOUBLE, desk.write_files(2), cluster="tcp://127.0.0.1:1")
     assert ended.row.state == "Failed"
