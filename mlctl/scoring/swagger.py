@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import parse_qs
 
 from mlctl.scoring.answers import FUNCTION_SUCCEEDED, JSON_TYPE, Answer, refuse
 from mlctl.scoring.user_code import find_schemas_of
+from mlctl.scoring.wire import read_query
 
 _logger = logging.getLogger("azmlinfsrv.swagger")
 _FILES = {"2": ("swagger.json", "swagger2.json"), "3": ("swagger3.json",), "3.1": ("swagger3.1.json",)}
@@ -74,7 +74,7 @@ class Swagger:
 
     def answer(self, query: bytes) -> Answer:
         """Answer a request. query: may name a version."""
-        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("version", ["2"])[0]
+        asked = read_query(query).get("version", ["2"])[0]
         version = _ALIASES.get(asked)
         if version is None or version not in self._answers:
             found = self.build(asked)
