@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.outcome import BenchmarkFailed
-from benchmarks.peers import LAUNCHER, ROOT, ensure_venv
+from benchmarks.peers import LAUNCHER, ROOT, SERVER, ensure_venv
 from tests.acceptance.scoring.replicas import DEADLINE_S, wait_until
 from tests.acceptance.scoring.serving import Serving, Servings, find_free_port
 
@@ -175,16 +175,17 @@ def _fill_in(words: Sequence[str]) -> list[str]:
 
 def start_pairs() -> Iterator[Pairs]:
     """Install Azure's server on first use; skips where that cannot be done, as without a network."""
-    pairs = Pairs(_install())
+    pairs = Pairs(install(SERVER, "azmlinfsrv-tests", same=_SAME))
     yield pairs
     pairs.close()
 
 
-def _install() -> Path:
+def install(package: str, name: str, *, same: Sequence[str]) -> Path:
+    """Return the interpreter of a venv with a package; skips where that cannot be made. name: of the venv's folder."""
     ROOT.mkdir(exist_ok=True)
-    with (ROOT / "azmlinfsrv-tests.lock").open("w") as lock:
+    with (ROOT / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two processes of pytest may want it at once
         try:
-            return ensure_venv(same=_SAME, name="azmlinfsrv-tests")
+            return ensure_venv(package, same=same, name=name)
         except BenchmarkFailed as error:
-            pytest.skip(f"Azure's server cannot be installed: {error}")
+            pytest.skip(f"{package} cannot be installed: {error}")
