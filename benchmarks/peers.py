@@ -31,7 +31,7 @@ INSTALL_TIMEOUT_S = 600
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
 # Its command line knows no address and listens on all of them: the constant is set before anything reads it.
-_LAUNCHER = """
+LAUNCHER = """
 from azureml_inference_server_http import constants
 constants.DEFAULT_HOST = "127.0.0.1"
 from azureml_inference_server_http.amlserver import run
@@ -39,15 +39,16 @@ run()
 """
 
 
-def ensure_venv(server: str = SERVER, *, same: Sequence[str] = SAME) -> Path:
+def ensure_venv(server: str = SERVER, *, same: Sequence[str] = SAME, name: str | None = None) -> Path:
     """Return the interpreter of a peer's venv, made on first use and whenever the versions have changed.
 
     server: what is installed, as `name==version`. same: packages that it gets in the versions of mlctl's own venv.
+    name: of the venv's folder, where the server's own is another's.
     """
-    venv = ROOT / _NAMES.get(server, re.split(r"[\[=]", server)[0])
+    venv = ROOT / (name or _NAMES.get(server, re.split(r"[\[=]", server)[0]))
     python, marker = venv / "bin" / "python", venv / ".ready"
     try:
-        wanted = [server, *(f"{name}=={metadata.version(name)}" for name in same)]
+        wanted = [server, *(f"{package}=={metadata.version(package)}" for package in same)]
     except metadata.PackageNotFoundError as error:
         raise BenchmarkFailed(f"{error.name} is not installed beside mlctl: make setup") from error
     if marker.exists() and marker.read_text().split() == wanted:
@@ -81,7 +82,7 @@ def run_azmlinfsrv(script: Path, model_dir: Path, folder: Path) -> Generator[Azm
     python, port, log_file = ensure_venv(), find_free_port(), folder / "azmlinfsrv.log"
     words = ["--entry_script", script.name, "--model_dir", str(model_dir), "--port", str(port), "--worker_count", "1"]
     environ = {**make_environ(model_dir), "AML_APP_ROOT": str(script.parent)}
-    server = spawn([str(python), "-c", _LAUNCHER, *words], env=environ, cwd=script.parent, log_file=log_file)
+    server = spawn([str(python), "-c", LAUNCHER, *words], env=environ, cwd=script.parent, log_file=log_file)
     with end_at_last(server):
         wait_until_ready("azmlinfsrv", server, port, log_file, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         yield Azmlinfsrv(server, port)

@@ -20,7 +20,10 @@ from mlctl.registry.endpoints import EndpointRow
 
 Document = dict[str, Any]
 # Properties that tell what mlctl found out; a document that was shown may be given back with them.
-_FOUND_OUT = ("mlctl.drift", "mlctl.error", "mlctl.error.traceback", "mlctl.error.model_dir", "mlctl.error.see")
+_FOUND_OUT = (
+    *("mlctl.drift", "mlctl.loader", "mlctl.error", "mlctl.error.traceback", "mlctl.error.model_dir"),
+    "mlctl.error.see",
+)
 LOCATION = "local"
 # Code has no name in Azure's YAML; a deployment shows it by the hash of its content.
 CODE_ID = "azureml:/codes/{hash}/versions/1"
@@ -123,7 +126,9 @@ def deployment_document(deployment: DeploymentRow, endpoint: EndpointRow) -> Doc
             "tags": read_map(spec, "tags"),
             "model": _asset_text("model", plan.get("model"), endpoint) or spec.get("model"),
             "environment": _asset_text("environment", plan.get("environment"), endpoint) or spec.get("environment"),
-            "properties": describe_interpreter(read_map(spec, "properties"), plan) | _describe_error(deployment),
+            "properties": describe_interpreter(read_map(spec, "properties"), plan)
+            | ({"mlctl.loader": plan["no_code"]} if plan.get("no_code") else {})
+            | _describe_error(deployment),
             "provisioning_state": deployment.state,
             "creation_context": creation_context(
                 deployment.created_at, deployment.created_by, deployment.modified_at, deployment.modified_by

@@ -46,10 +46,18 @@ def answer_as_front(answer: Answer) -> Answer:
     return answer._replace(status=424, headers=answer.headers + error.encode())
 
 
-def refuse_method(*allowed: str) -> Answer:
+def refuse_method(*allowed: str, message: str = "The method is not allowed for the requested URL.") -> Answer:
     """Build the answer to a method that the route does not know."""
-    allow = f"allow: {', '.join(allowed)}\r\n"
-    return refuse(405, "The method is not allowed for the requested URL.", allow.encode())
+    return refuse(405, message, _allow(*allowed))
+
+
+def answer_options(*allowed: str) -> Answer:
+    """Build the answer that says which methods a route knows."""
+    return Answer(200, b"", HTML_TYPE + _allow(*allowed))
+
+
+def _allow(*methods: str) -> bytes:
+    return f"allow: {', '.join(methods)}\r\n".encode()
 
 
 def refuse_late(max_queue_wait_s: float) -> Answer:

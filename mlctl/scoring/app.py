@@ -20,6 +20,7 @@ from mlctl.scoring.answers import (
     STARTING,
     TOO_LARGE,
     Answer,
+    answer_options,
     refuse_method,
 )
 from mlctl.scoring.cors import MakeHeaders
@@ -42,6 +43,11 @@ Handler = Callable[[Scope, Headers, Receive], Awaitable[Answered]]
 _logger = logging.getLogger("azmlinfsrv")
 # What is asked for again and again by whoever looks after the replica.
 _UNOBSERVED = frozenset({"/", "/metrics"})
+_PROBED = "GET", "HEAD", "OPTIONS"
+_SCORED = "GET", "POST", "OPTIONS"
+_PROBED_OPTIONS = answer_options(*_PROBED)
+# What needs no run(), where run() does not take whole requests.
+_SCORED_AT_ONCE = {"OPTIONS": EMPTY, "HEAD": refuse_method(*_SCORED, message="Method not allowed")}
 
 
 class Handled(NamedTuple):
@@ -77,6 +83,20 @@ def _route(handle: Handler, *methods: str) -> Route:
     return Route(handle, frozenset(methods), refuse_method(*methods))
 
 
+class _Routes(dict[str, Route]):
+    """The routes by path. As in Azure's server a path may begin with several slashes."""
+
+    def __missing__(self, path: str) -> Route:
+        return self.get("/" + path.lstrip("/"), _NO_ROUTE)
+
+
+async def _answer_nothing(_scope: Scope, _headers: Headers, _receive: Receive) -> Answered:
+    return NOT_FOUND, None
+
+
+_NO_ROUTE = Route(_answer_nothing, frozenset(), NOT_FOUND)
+
+
 class ScoringApp:
     """Answers `/` itself and hands `/score` to `enter`, which sets the ticket's answer in its time.
 
@@ -98,12 +118,15 @@ class ScoringApp:
         self._own_headers = own_headers
         self._answer_own_metrics = answer_metrics
         self._opened = asyncio.Event()
-        self._routes = {
-            "/": _route(self._answer_probe, "GET", "HEAD", "OPTIONS"),
-            "/score": _route(self._await_script, "GET", "HEAD", "POST", "OPTIONS"),
-            "/swagger.json": _route(self._await_script, "GET", "HEAD", "OPTIONS"),
-            **self._metrics_route(),
-        }
+        self._make_cors: MakeHeaders | None = None
+        self._routes = _Routes(
+            {
+                "/": _route(self._answer_probe, *_PROBED),
+                "/score": _route(self._await_script, "GET", "HEAD", "POST", "OPTIONS"),
+                "/swagger.json": _route(self._await_script, *_PROBED),
+                **self._metrics_route(),
+            }
+        )
         self.is_ready = False
         self._is_direct = False
         self._arrived: list[Ticket] = []
@@ -115,20 +138,21 @@ class ScoringApp:
         """
 
         async def answer_swagger(scope: Scope, headers: Headers, receive: Receive) -> Answered:
-            return EMPTY if scope["method"] == "OPTIONS" else describe(scope["query_string"]), None
+            return _PROBED_OPTIONS if scope["method"] == "OPTIONS" else describe(scope["query_string"]), None
 
         def route(handle: Handler, *methods: str) -> Route:
             return _route(_let_origins_read(handle, make_cors) if make_cors else handle, *methods)
 
-        probed = "GET", "HEAD", "OPTIONS"
-        self._routes = {
-            "/": route(self._answer_probe, *probed),
-            "/score": route(self._answer_raw_score, "GET", "HEAD", "POST", "OPTIONS")
-            if is_raw
-            else route(self._answer_score, "GET", "POST", "OPTIONS"),
-            "/swagger.json": route(answer_swagger, *probed),
-            **self._metrics_route(),
-        }
+        score = route(self._answer_raw_score if is_raw else self._answer_score, "GET", "HEAD", "POST", "OPTIONS")
+        self._make_cors = make_cors
+        self._routes = _Routes(
+            {
+                "/": route(self._answer_probe, *_PROBED),
+                "/score": score if is_raw else score._replace(wrong_method=refuse_method(*_SCORED)),
+                "/swagger.json": route(answer_swagger, *_PROBED),
+                **self._metrics_route(),
+            }
+        )
         self._is_direct = not is_raw and make_cors is None
         self.is_ready = True
         self._opened.set()
@@ -185,12 +209,12 @@ class ScoringApp:
         ticket = None
         headers: Headers = dict(scope["headers"])
         ids = assign_ids(headers)
-        route = self._routes.get(scope["path"])
-        if route is None or scope["method"] not in route.methods:
-            answer, added = route.wrong_method if route else NOT_FOUND, b""
+        route = self._routes[scope["path"]]
+        if scope["method"] not in route.methods:
+            answer, added = route.wrong_method, b""
         else:
             if ids.refusal:
-                answer = ids.refusal
+                answer = _let_origin_read(ids.refusal, self._make_cors, scope["method"], headers)
             else:
                 answer, ticket = await route.handle(scope, headers, receive)
             added = self._add_headers(ids, headers)
@@ -215,7 +239,7 @@ class ScoringApp:
 
     async def _answer_probe(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         if scope["method"] == "OPTIONS":
-            return EMPTY, None
+            return _PROBED_OPTIONS, None
         if not self.is_ready:
             # Most scripts are ready in a moment: the next probe may come too late for a strict threshold.
             with contextlib.suppress(asyncio.TimeoutError):  # not yet the built-in one on Python 3.10
@@ -233,8 +257,8 @@ class ScoringApp:
 
     async def _answer_score(self, scope: Scope, headers: Headers, receive: Receive) -> Answered:
         method = scope["method"]
-        if method == "OPTIONS":
-            return EMPTY, None
+        if method in _SCORED_AT_ONCE:
+            return _SCORED_AT_ONCE[method], None
         body = await _read_body(headers, receive) if method == "POST" else query_to_text(scope["query_string"])
         if isinstance(body, Answer):
             return body, None
@@ -299,11 +323,15 @@ def _let_origins_read(handle: Handler, make_cors: MakeHeaders) -> Handler:
 
     async def answer(scope: Scope, headers: Headers, receive: Receive) -> Answered:
         answer, ticket = await handle(scope, headers, receive)
-        if answer is CLIENT_LEFT or b"access-control-allow-origin:" in answer.headers.lower():
-            return answer, ticket
-        return answer._replace(headers=answer.headers + make_cors(scope["method"], headers)), ticket
+        return _let_origin_read(answer, make_cors, scope["method"], headers), ticket
 
     return answer
+
+
+def _let_origin_read(answer: Answer, make_cors: MakeHeaders | None, method: str, headers: Headers) -> Answer:
+    if make_cors is None or answer is CLIENT_LEFT or b"access-control-allow-origin:" in answer.headers.lower():
+        return answer
+    return answer._replace(headers=answer.headers + make_cors(method, headers))
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes | Answer:

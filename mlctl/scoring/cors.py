@@ -45,7 +45,7 @@ class Origins(NamedTuple):
 
 def read_origins(text: str) -> Origins:
     """Read the list, whose items commas part; raises BadOrigins."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",")]
     try:
         patterns = [re.compile(".*" if name == "*" else name, re.IGNORECASE) for name in names if _is_pattern(name)]
     except re.error as error:
@@ -68,7 +68,7 @@ def make_headers(origins: Origins, method: str, headers: Mapping[bytes, bytes]) 
     named = _name_origin(origins, headers.get(b"origin", b"").decode("latin-1"))
     if named is None:
         return b""
-    lines = [f"access-control-allow-origin: {named}\r\n".encode("latin-1")]
+    lines = [f"access-control-allow-origin: {named}\r\n".encode("latin-1")] if named else []
     if headers.get(b"access-control-request-private-network") == b"true":
         lines.append(b"access-control-allow-private-network: false\r\n")
     if method == "OPTIONS" and headers.get(b"access-control-request-method", b"").decode("latin-1").upper() in _METHODS:

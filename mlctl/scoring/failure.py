@@ -7,7 +7,7 @@ import logging
 import os
 import traceback
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -78,12 +78,16 @@ def log_failure(phase: Phase, exc: BaseException, model_dir: Path | None) -> Non
     headline = "User's init function failed" if phase == "init" else "Failed to load the user script"
     _logger.error("%s\n%s", headline, exc if isinstance(exc, ScriptRefused) else render_exception(exc))
     if phase == "init" and model_dir:
-        _logger.error("Model Directory Contents:\n%s", render_tree(model_dir))
+        for line in ("Model Directory Contents:", *draw_tree(model_dir)):
+            _logger.info("%s", line)
 
 
-def render_tree(folder: Path) -> str:
-    """Draw a folder, one indented line for each thing in it, 200 at most."""
-    return "\n".join([f"{folder}/", *(_draw(path, folder) for path in islice(_walk(folder), _LONGEST_LIST))])
+def draw_tree(folder: Path) -> Iterator[str]:
+    """Draw a folder, one indented line for each thing in it, and say so where there are more than 200."""
+    lines = chain([f"{folder.name}/"], (_draw(path, folder) for path in _walk(folder)))
+    yield from islice(lines, _LONGEST_LIST)
+    if next(lines, None) is not None:
+        yield f"Output Truncated. First {_LONGEST_LIST} lines shown."
 
 
 def _draw(path: Path, folder: Path) -> str:

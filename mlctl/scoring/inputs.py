@@ -7,6 +7,7 @@ with raises InputRefused.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any, NoReturn, cast
@@ -18,6 +19,7 @@ from mlctl.scoring.user_code import Kind, Script
 # werkzeug parses bodies of these types as forms; Azure's server then finds nothing left of them.
 _MULTIPART = b"multipart/form-data"
 _FORMS = frozenset({b"application/x-www-form-urlencoded", _MULTIPART})
+_BOUNDARY = re.compile(rb';\s*boundary="?[^\s;"]', re.IGNORECASE)
 
 Read = Callable[[Ticket], Any]
 ReadJoined = Callable[[str, Ticket], Any]
@@ -81,7 +83,7 @@ def _read_text_unless_form(ticket: Ticket) -> str:
 def _is_form(ticket: Ticket) -> bool:
     if ticket.scope["method"] != "POST" or (kind := _type_of(ticket.headers)) not in _FORMS:
         return False
-    return kind != _MULTIPART or b"boundary=" in ticket.headers[b"content-type"].lower()
+    return kind != _MULTIPART or _BOUNDARY.search(ticket.headers[b"content-type"]) is not None
 
 
 def _type_of(headers: Mapping[bytes, bytes]) -> bytes:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlctl.scoring.dispatch import Ticket
 
 Environ = dict[str, Any]
+# As gunicorn, which believes what a front on the same machine says of its clients.
+_FRONTS = frozenset({"", "127.0.0.1", "::1"})
+_TELL_OF_TLS = ((b"x-forwarded-proto", b"https"), (b"x-forwarded-protocol", b"ssl"), (b"x-forwarded-ssl", b"on"))
 _OWN_NAMES = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
@@ -22,6 +25,7 @@ def make_environ(ticket: Ticket) -> Environ:
     scope = ticket.scope
     path = scope["path"].encode().decode("latin-1")
     query = scope["query_string"].decode("latin-1")
+    client, client_port = scope.get("client") or ("", 0)
     host, _, port = ticket.headers.get(b"host", b"").decode("latin-1").partition(":")
     return {
         "REQUEST_METHOD": scope["method"],
@@ -29,13 +33,14 @@ def make_environ(ticket: Ticket) -> Environ:
         "PATH_INFO": path,
         "QUERY_STRING": query,
         "RAW_URI": f"{scope['raw_path'].decode('latin-1')}{'?' if query else ''}{query}",
-        "REMOTE_ADDR": (scope.get("client") or ("", 0))[0],
+        "REMOTE_ADDR": client,
+        "REMOTE_PORT": str(client_port),
         "SERVER_NAME": host or "localhost",
         "SERVER_PORT": port or "80",
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_SOFTWARE": "mlctl",
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": _find_scheme(client, ticket.headers),
         "wsgi.input": io.BytesIO(ticket.body),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
@@ -46,6 +51,11 @@ def make_environ(ticket: Ticket) -> Environ:
     }
 
 
+def _find_scheme(client: str, headers: Mapping[bytes, bytes]) -> str:
+    is_secure = client in _FRONTS and any(headers.get(name) == value for name, value in _TELL_OF_TLS)
+    return "https" if is_secure else "http"
+
+
 def name_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Name headers as WSGI does. Those with an underscore are left out: they would pass for others."""
     named: dict[str, str] = {}
@@ -53,7 +63,7 @@ def name_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
         if b"_" in name:
             continue
         key = _OWN_NAMES.get(name) or f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
-        text = value.decode("latin-1")
+        text = value.decode("latin-1").rstrip()
         named[key] = f"{named[key]},{text}" if key in named else text
     return named
 

@@ -5,6 +5,7 @@ Nothing here imports werkzeug: a script that returns one of its responses has.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _LEAST_STATUS, _LARGEST_STATUS = 200, 599
 _LEAST_ERROR = 500
-_BODILESS = frozenset({204, 304})
+_NOT_MODIFIED = 304
+_BODILESS = frozenset({204, _NOT_MODIFIED})
 # What the server alone says: of this connection, of the request's ids, and of who it is.
 _OWN = frozenset(
     {
@@ -36,6 +38,8 @@ _OWN = frozenset(
     }
 )
 _FAILED = "x-ms-run-function-failed"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class ResponseRefused(Exception):
@@ -58,8 +62,10 @@ def answer_response(response: Response, method: str, took_ms: float) -> Answer:
         raise ResponseRefused(f"the response's status is {status}, not one from {_LEAST_STATUS} to {_LARGEST_STATUS}")
     if status >= _LEAST_ERROR:
         response.headers[_FAILED] = "True"
+    if status == _NOT_MODIFIED:
+        sys.modules["werkzeug.http"].remove_entity_headers(response.headers)
     headers = b"%bx-ms-run-fn-exec-ms: %.3f\r\n" % (_render_headers(response), took_ms)
-    if method == "HEAD" or status in _BODILESS:
+    if status in _BODILESS or (method == "HEAD" and response.is_streamed):
         response.close()
         return Answer(status, b"", headers)
     if not response.is_streamed:
@@ -72,6 +78,9 @@ def answer_response(response: Response, method: str, took_ms: float) -> Answer:
 
 def _render_headers(response: Response) -> bytes:
     kept = [(name, value) for name, value in response.headers if name.lower() not in _OWN]
+    for name, value in kept:
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ResponseRefused(f"the response's header {name!r} cannot be sent: {value!r}")
     return b"".join([f"{name}: {value}\r\n".encode("latin-1") for name, value in kept])
 
 

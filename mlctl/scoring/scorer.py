@@ -72,6 +72,8 @@ def _pass_on(response: Any, ticket: Ticket, took_ms: float, behaviour: Behaviour
             answer.stream.feed(ticket, answer)
         except BaseException as exc:  # as in run()
             _log_exception(exc, ticket.body)
+            if not answer.stream.is_begun:
+                return behaviour.run_exited
     return answer
 
 
@@ -80,7 +82,7 @@ def headers_for_script(ticket: Ticket) -> dict[str, str]:
     named: dict[str, str] = {}
     for name, value in ticket.scope["headers"]:
         if b"_" not in name:  # it would pass for another one
-            key, text = name.decode("latin-1").title(), value.decode("latin-1")
+            key, text = name.decode("latin-1").title(), value.decode("latin-1").rstrip()
             named[key] = f"{named[key]},{text}" if key in named else text
     return named
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from mlctl.scoring.answers import Answer
 from mlctl.scoring.dispatch import Ticket
@@ -25,7 +26,7 @@ class Stream:
 
     def __init__(self, pieces: Iterator[bytes], length: int | None, close: Callable[[], None]) -> None:
         self.length = length
-        self.has_failed = False
+        self.has_failed = self.is_begun = False
         self._pieces = pieces
         self._close = close
         self._waiting: list[bytes] = []
@@ -35,9 +36,9 @@ class Stream:
         self._arrived = asyncio.Event()
 
     def feed(self, ticket: Ticket, answer: Answer) -> None:
-        """Hand the answer over and pull the pieces until there are no more, or nobody wants them.
+        """Hand the answer over with its first piece, and pull on until there are no more, or nobody wants them.
 
-        Raises what the script raises meanwhile; the answer is cut short then.
+        Raises what the script raises meanwhile; the answer is cut short then, or never handed over: `is_begun`.
         """
         loop = ticket.answer.get_loop()
 
@@ -52,8 +53,10 @@ class Stream:
 
         self.has_failed = True
         try:
+            first = list(islice(self._pieces, 1))
+            self.is_begun = True
             loop.call_soon_threadsafe(begin)
-            for piece in self._pieces:
+            for piece in chain(first, self._pieces):
                 if ticket.is_abandoned() or not self._put(piece, wake):
                     break
             self.has_failed = False

@@ -1,7 +1,8 @@
 """`/swagger.json`: what describes a scoring script to its clients, as Azure's server writes it. Answered by `app`.
 
 A file of the user's goes before what is generated: `swagger.json` (version 2), `swagger2.json`, `swagger3.json`,
-`swagger3.1.json` in AML_APP_ROOT. Without @input_schema nothing is known of the bodies: they are objects.
+`swagger3.1.json` in AML_APP_ROOT. Without @input_schema, and without a model whose loader tells, nothing is known of
+the bodies: they are objects.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import parse_qs
 
 from mlctl.scoring.answers import FUNCTION_SUCCEEDED, JSON_TYPE, Answer, refuse
 from mlctl.scoring.user_code import find_schemas_of
+from mlctl.scoring.wire import read_query
 
 _logger = logging.getLogger("azmlinfsrv.swagger")
 _FILES = {"2": ("swagger.json", "swagger2.json"), "3": ("swagger3.json",), "3.1": ("swagger3.1.json",)}
@@ -30,11 +31,23 @@ class Refusal(NamedTuple):
 
 
 class Schemas(NamedTuple):
-    """What is known of a script's bodies. versions: those of swagger that can express it."""
+    """What is known of a script's bodies. versions: those of swagger that can express it.
+
+    body: what the loader of a model without a script tells, in JSON Schema, in place of `input`.
+    """
 
     input: Document
     output: Document
     versions: tuple[str, ...]
+    body: Mapping[str, Any] | None = None
+
+    def describe_input(self, version: str) -> Document:
+        """Return the schema of the input for a version."""
+        if self.body is None:
+            return self.input
+        from mlctl.scoring.body_documents import describe_input
+
+        return describe_input(self.body, version)
 
 
 class Service(NamedTuple):
@@ -57,7 +70,8 @@ def find_schemas(function: Callable[..., object] | None) -> Schemas:
     empty: Document = {"type": "object", "example": {}}
     util = find_schemas_of(function) if function else None
     if util is None:
-        return Schemas(empty, empty, tuple(_FILES))
+        describe = getattr(getattr(function, "__self__", None), "describe_body", None)
+        return Schemas(empty, empty, tuple(_FILES), describe() if describe else None)
     found = {_ALIASES.get(str(version)) for version in util.get_supported_versions(function)}
     versions = tuple(version for version in _FILES if version in found)
     return Schemas(util.get_input_schema(function), util.get_output_schema(function), versions)
@@ -74,7 +88,7 @@ class Swagger:
 
     def answer(self, query: bytes) -> Answer:
         """Answer a request. query: may name a version."""
-        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("version", ["2"])[0]
+        asked = read_query(query).get("version", ["2"])[0]
         version = _ALIASES.get(asked)
         if version is None or version not in self._answers:
             found = self.build(asked)
@@ -116,7 +130,7 @@ class Swagger:
 
 def _make_document(version: str, schemas: Schemas, service: Service) -> Document:
     definitions = {
-        "ServiceInput": schemas.input,
+        "ServiceInput": schemas.describe_input(version),
         "ServiceOutput": schemas.output,
         "ErrorResponse": {"type": "object", "properties": {"message": {"type": "string"}}},
     }

@@ -76,11 +76,12 @@ def import_script(app_root: Path, entry_script: str | None, source_directory: st
     sys.path.append(str(app_root))
     if source_directory:
         sys.path.append(str(app_root / source_directory))
-    return _load_file(app_root / entry_script) if entry_script else _load_main()
+    module = _load_file(app_root / entry_script) if entry_script else _load_main(app_root)
+    _logger.info("Found user script at %s", module.__file__)
+    return module
 
 
 def _load_file(path: Path) -> ModuleType:
-    _logger.info("Found user script at %s", path)
     spec = importlib.util.spec_from_file_location("entry_module", path)
     if spec is None or spec.loader is None:
         raise ScriptRefused(f"The scoring script {path} is not a Python file.")
@@ -90,10 +91,18 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _load_main() -> ModuleType:
+def _load_main(app_root: Path) -> ModuleType:
     if importlib.util.find_spec("main") is None:
+        _logger.error("Expected script to be found in PYTHONPATH: %s", sys.path)
+        _logger.error("%s", _tell_content(app_root))
         raise ScriptRefused("No score script found. Expected score script main.py.")
     return importlib.import_module("main")
+
+
+def _tell_content(app_root: Path) -> str:
+    if not app_root.is_dir():
+        return f"The directory {app_root} is not there: see AML_APP_ROOT."
+    return f"Current contents of AML_APP_ROOT: {sorted(path.name for path in app_root.iterdir())}"
 
 
 def find_function(module: Any, name: str) -> Callable[..., object]:

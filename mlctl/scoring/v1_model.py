@@ -25,6 +25,8 @@ class Model:
         """Return the path of the one file or folder that a model was registered from."""
         if version is not None and not isinstance(version, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"version must be a whole number, not {version!r}")
+        if not model_name:
+            raise ValueError("the model's name is empty")
         root = _find_root()
         versions = _list_versions(root / model_name)
         chosen = str(version) if version is not None else versions[-1] if versions else ""

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import parse_qsl, quote_from_bytes
+from urllib.parse import parse_qs, quote_from_bytes
 
 _ENDS = {"{": "}", "[": "]"}
 _BODILESS = frozenset({204, 304})
@@ -31,10 +31,13 @@ def query_to_text(query: bytes) -> bytes:
 
     A value is parsed as JSON where it parses; a repeated name becomes a list.
     """
-    values: dict[str, list[Any]] = {}
-    for name, value in parse_qsl(query.decode(errors="replace"), keep_blank_values=True, errors=_KEEP_ESCAPES):
-        values.setdefault(name, []).append(_parse_or_keep(value))
-    return json.dumps({name: items[0] if len(items) == 1 else items for name, items in values.items()}).encode()
+    given = {name: [_parse_or_keep(text) for text in texts] for name, texts in read_query(query).items()}
+    return json.dumps({name: items[0] if len(items) == 1 else items for name, items in given.items()}).encode()
+
+
+def read_query(query: bytes) -> dict[str, list[str]]:
+    """Return the values of a query by name."""
+    return parse_qs(query.decode(errors="replace"), keep_blank_values=True, errors=_KEEP_ESCAPES)
 
 
 def _parse_or_keep(value: str) -> Any:

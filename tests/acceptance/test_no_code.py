@@ -69,6 +69,9 @@ def test_a_pickled_model_is_served_told_of_scaled_and_replaced(shared: Machine) 
     ran = shared.ok("deployment", "create", "-f", file)
     assert "red has no code_configuration: fraud.pkl is served by its predict(), with scikit-learn==" in ran.err
     assert "code_configuration" not in ran.json
+    assert ran.json["properties"]["mlctl.loader"] == "sklearn:fraud.pkl"
+    log = shared.ok("deployment", "get-logs", *RED).out
+    assert "There is no scoring script: fraud.pkl is served by mlctl's own loader, sklearn" in log
     wanted = {"prediction": model.predict(X).tolist(), "probability": model.predict_proba(X).tolist()}
     assert score(shared, {"features": X}) == (200, wanted)
     scaled = shared.ok("deployment", "update", *RED, "--set", "instance_count=2")
@@ -88,6 +91,7 @@ def test_a_script_may_be_added_and_taken_away(shared: Machine) -> None:
     partial.write_text(yaml.safe_dump({"code_configuration": code}))
     shared.ok("deployment", "update", *RED, "-f", str(partial))
     assert score(shared, {"features": X}) == (200, "scripted")
+    assert "mlctl.loader" not in shared.ok("deployment", "show", *RED).json["properties"]
     shared.ok("deployment", "update", "-f", write_red(shared, model={"path": "./fraud.pkl"}))
     assert score(shared, {"features": X})[1]["prediction"] == Y
 

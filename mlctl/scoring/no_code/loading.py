@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 from mlctl.scoring.no_code.choosing import Choice, ModelRefused, choose
 from mlctl.scoring.user_code import Kind, Script, ScriptRefused
 from mlctl.scoring.v1_shim import install_shim
+
+_logger = logging.getLogger("azmlinfsrv.user_script")
 
 
 class ModelLoader(Protocol):
@@ -34,6 +37,7 @@ def load(model_dir: Path, choice: Choice | None = None) -> Script:
             choice = choose(list_files(model_dir))
         except ModelRefused as error:
             raise ScriptRefused(f"{error}\n{error.hint}") from None
+    _logger.info("There is no scoring script: %s is served by mlctl's own loader, %s", choice.path, choice.loader)
     install_shim()
     loader = _make_loader(choice, model_dir / choice.path)
     init = partial(_init, loader, choice)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlctl.scoring.no_code.choosing import Choice
 
 _BAD_SETTING = 3
+_VERSION = "HTTP_X_MS_SERVER_VERSION"
 # There is no limit of requests here: those that wait, wait.
 _NO_LIMIT = 1_000_000_000
 _own = logging.getLogger("azmlinfsrv")
@@ -93,7 +94,7 @@ class Server:
         self._warn_of_others(settings)
         self._follow_logging_file(settings)
         if settings.tells_version:
-            os.environ.setdefault("HTTP_X_MS_SERVER_VERSION", self._version)
+            os.environ[_VERSION] = SERVER_VERSION if self._arguments.is_plain else f"azmlinfsrv/{AZURE_VERSION}"
         for line in (*settle_app_insights(os.environ), *render_banner(os.environ, settings.host)):
             self._say(line)
         if settings.extra_keys:
@@ -102,10 +103,6 @@ class Server:
                 list(settings.extra_keys),
             )
         return settings
-
-    @property
-    def _version(self) -> str:
-        return SERVER_VERSION if self._arguments.is_plain else f"azmlinfsrv/{AZURE_VERSION}"
 
     @staticmethod
     def _warn_of_others(settings: ServerSettings) -> None:
@@ -159,7 +156,9 @@ class Server:
         if timeout_ms is None:
             timeout_ms = DEFAULT_SCORING_TIMEOUT_MS
         behaviour = (SERVER_PLAIN if is_plain else SERVER).limit_run(timeout_ms, is_exact=not is_plain)
-        version = f"x-ms-server-version: {self._version}\r\n".encode() if settings.tells_version else b""
+        # As in Azure's server, where the variable of its own is all that says whether the header is there.
+        told = os.environ.get(_VERSION)
+        version = f"x-ms-server-version: {told}\r\n".encode() if told else b""
         return Manner(
             behaviour,
             version,

@@ -13,8 +13,10 @@ from typing import NamedTuple
 from mlctl.scoring.app import Handled
 from mlctl.scoring.logs import LogFile, PrintStream, make_handler, stamp
 
+_WRONG_METHOD = 405
 _LOGGED = frozenset({b"/score", b"/swagger.json"})
-_UNKNOWN = frozenset({404, 405})
+# Azure's server is done with these before it knows what was asked for.
+_UNKNOWN = frozenset({_WRONG_METHOD, 431})
 
 
 class ServerLine(NamedTuple):
@@ -40,7 +42,7 @@ class ServerLine(NamedTuple):
     def tell_access(self) -> str:
         """Write gunicorn's line."""
         at = _write_second(int(self.at))
-        size = "-" if self.size_bytes is None else self.size_bytes
+        size = "-" if self.size_bytes is None else 0 if self.method == "HEAD" else self.size_bytes
         request = f"{self.method} {self.path} HTTP/{self.version}"
         return f'{self.client} - - [{at}] "{request}" {self.status} {size} "{self.referer}" "{self.agent}"'
 
@@ -106,9 +108,14 @@ def _read_line(handled: Handled) -> ServerLine:
         client=client[0] if client else "-",
         referer=_clean(headers.get(b"referer", b"-")),
         agent=_clean(headers.get(b"user-agent", b"-")),
-        # A script may answer 404 as well: then it has been asked.
-        is_own=scope["raw_path"] in _LOGGED and (handled.ticket is not None or answer.status not in _UNKNOWN),
+        is_own=handled.ticket is not None
+        or (scope["raw_path"] in _LOGGED and _is_known(scope["method"], answer.status)),
     )
+
+
+def _is_known(method: str, status: int) -> bool:
+    """Say whether the route has been asked: HEAD comes with GET, and the route itself refuses it."""
+    return status not in _UNKNOWN or (status == _WRONG_METHOD and method == "HEAD")
 
 
 # What clients send is mostly what they sent before.

@@ -19,7 +19,7 @@ IN_FILE = (
     *("SERVER_VERSION_LOG_RESPONSE_ENABLED", "SERVICE_NAME", "SERVICE_VERSION", "SERVICE_PATH_PREFIX"),
     *("WORKSPACE_NAME", "HOSTNAME", "AZUREML_DEBUG_PORT", "AZUREML_LOG_LEVEL"),
 )
-_FLAGS = ("AML_APP_INSIGHTS_ENABLED", "AML_MDC_STORAGE_ENABLED", "APP_INSIGHTS_LOG_RESPONSE_ENABLED")
+_FLAGS = ("AML_MDC_STORAGE_ENABLED", "APP_INSIGHTS_LOG_RESPONSE_ENABLED")
 _YES_OR_NO = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off", "t", "f", "y", "n"})
 
 
@@ -57,6 +57,7 @@ def read_settings(arguments: Arguments, environ: MutableMapping[str, str]) -> Se
         if name in found and found[name] is not None:
             environ.setdefault(name, _text(found[name]))
     environ.setdefault("WORKER_COUNT", "1")
+    environ["TRANSPORT_PROTOCOL"] = "grpc"  # what Azure's server sets without --rest, and nothing reads
     _check_flags(environ)
     debug_port = environ.get("AZUREML_DEBUG_PORT")
     model_dir = environ.get("AZUREML_MODEL_DIR")

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -93,9 +93,10 @@ class Serving:
 
 
 class Servings:
-    """Starts servers, and ends them."""
+    """Starts servers, and ends them. command: of another server than mlctl's, with the same options."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = (sys.executable, "-P", "-m", "mlctl.cli.main", "serve")) -> None:
+        self._command = command
         self._started: list[Serving] = []
         self._folder = tempfile.TemporaryDirectory(prefix="mlctl-serve-")
 
@@ -107,7 +108,7 @@ class Servings:
         environment: Mapping[str, str] | None = None,
         port: int = 0,
     ) -> Serving:
-        """Start `mlctl serve` in a folder that holds score.py; the words come behind script and port."""
+        """Start the server in a folder that holds score.py; the words come behind script and port."""
         folder = Path(self._folder.name) / str(len(self._started))
         for name, text in {**(files or {}), **({"score.py": script} if script is not None else {})}.items():
             path = folder / name
@@ -115,10 +116,10 @@ class Servings:
             path.write_text(dedent(text))
         folder.mkdir(exist_ok=True)
         port = port or find_free_port()
-        named = ["--entry-script", "score.py"] if script is not None else []
+        named = ["--entry_script", "score.py"] if script is not None else []
         with (folder / "out").open("ab") as out, (folder / "err").open("ab") as err:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mlctl.cli.main", "serve", *named, "--port", str(port), *words],
+                [*self._command, *named, "--port", str(port), *words],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -90,7 +90,55 @@ def test_score_takes_no_other_methods_and_says_which_it_takes(serving: Serving, 
     assert {word.strip() for word in reply.headers["allow"].split(",")} == {"GET", "POST", "OPTIONS"}
 
 
-@pytest.mark.parametrize("path", ["/score/", "/scores", "//score", "/swagger.json/", "/Score"])
+def test_head_comes_with_get_and_is_refused_by_the_route_itself(serving: Serving) -> None:
+    headers = serving.call("HEAD", "/score", x_request_id="mine").headers
+    assert (headers["x-request-id"], headers["content-length"]) == (
+        "mine",
+        str(len('{"message": "Method not allowed"}')),
+    )
+    serving.wait_for("azmlinfsrv - HEAD /score 405 ")
+
+
+@pytest.mark.parametrize("path", ["/", "/swagger.json"])
+def test_options_say_what_a_route_takes(serving: Serving, path: str) -> None:
+    headers = serving.call("OPTIONS", path).headers
+    assert (headers["allow"], headers["x-ms-run-function-failed"]) == ("GET, HEAD, OPTIONS", None)
+
+
+@pytest.mark.parametrize("path", ["//score", "///score"])
+def test_a_path_may_begin_with_several_slashes(serving: Serving, path: str) -> None:
+    assert serving.call("POST", path, "HOME").status == 200
+
+
+def test_only_requests_that_reach_a_route_have_a_line_of_the_server(serving: Serving) -> None:
+    serving.call("GET", "/swagger.json?version=9")
+    serving.call("POST", "/score?long", "x", x_request_id="x" * 101)
+    serving.wait_for("POST /score?long HTTP/1.1")
+    assert "azmlinfsrv - GET /swagger.json?version=9 404 " in serving.out()
+    assert "azmlinfsrv - POST /score?long" not in serving.out()
+
+
+def test_a_page_of_another_origin_may_read_why_its_ids_are_refused(servings: Servings) -> None:
+    serving = servings.start(SHOW, "--access_control_allow_origins", "a.com,").wait_ready()
+    headers = serving.score(Origin="a.com", x_request_id="x" * 101).headers
+    assert headers["access-control-allow-origin"] == "a.com"
+    assert serving.score().headers["access-control-allow-origin"] is None  # as for a list of two
+
+
+def test_the_servers_own_version_wins_unless_it_is_not_to_be_told(servings: Servings) -> None:
+    named = {"HTTP_X_MS_SERVER_VERSION": "mine"}
+    serving = servings.start(SHOW, environment=named).wait_ready()
+    assert serving.score("HTTP_X_MS_SERVER_VERSION").json() == "azmlinfsrv/1.5.1"
+    serving = servings.start(SHOW, environment={**named, "SERVER_VERSION_LOG_RESPONSE_ENABLED": "no"}).wait_ready()
+    assert serving.score().headers["x-ms-server-version"] == "mine"
+
+
+def test_app_insights_are_off_for_anything_but_true(servings: Servings) -> None:
+    serving = servings.start(SHOW, environment={"AML_APP_INSIGHTS_ENABLED": "maybe"}).wait_ready()
+    assert serving.score("AML_APP_INSIGHTS_ENABLED").json() == "false"
+
+
+@pytest.mark.parametrize("path", ["/score/", "/scores", "/score//", "/swagger.json/", "/Score"])
 def test_other_paths_are_404_in_json(serving: Serving, path: str) -> None:
     reply = serving.call("POST", path, "x")
     assert reply.status == 404

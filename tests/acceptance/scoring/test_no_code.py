@@ -213,5 +213,34 @@ def test_a_file_that_is_no_onnx_model_fails_to_start(serve: Serve, tmp_path: Pat
 
 def test_swagger_and_probe_are_answered_for_a_model_without_script(serve: Serve, tmp_path: Path) -> None:
     replica = serve(dump(tmp_path / "model.pkl", LogisticRegression().fit(X, Y)))
-    assert replica.call("GET", "/swagger.json").status == 200
     assert replica.health().body == b"Healthy"
+    assert read_input(replica, "2") == {
+        "type": "object",
+        "properties": {
+            "features": {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2, "items": {}}}
+        },
+    }
+    assert read_input(replica, "3.1")["if"] == {"required": ["features"]}
+
+
+def read_input(replica: Replica, version: str) -> Any:
+    document = replica.call("GET", f"/swagger.json?version={version}").json()
+    return document.get("definitions", document.get("components", {}).get("schemas"))["ServiceInput"]
+
+
+def test_swagger_tells_the_inputs_of_an_onnx_model(serve: Serve, tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "add.onnx", [Tensor("X", "float", (None, 2))], [Output("Y", "Add", ("X", "X"))])
+    replica = serve(path)
+    for version in ("2", "3"):
+        assert read_input(replica, version) == {
+            "type": "object",
+            "required": ["X"],
+            "properties": {
+                "X": {
+                    "type": "array",
+                    "items": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}},
+                }
+            },
+        }
+    assert "There is no scoring script: " in replica.log()
+    assert "is served by mlctl's own loader, onnx" in replica.log()

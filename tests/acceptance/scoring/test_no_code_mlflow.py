@@ -144,7 +144,9 @@ def test_the_schema_lets_through_what_the_model_takes(serve: Serve, cell: Any) -
 
 
 def test_swagger_is_answered(serve: Serve) -> None:
-    assert serve("table").call("GET", "/swagger.json").status == 200
+    told = serve("table").call("GET", "/swagger.json").json()["definitions"]["ServiceInput"]
+    assert told["properties"]["input_data"]["required"] == ["columns", "data"]
+    assert told["properties"]["params"] == {"type": "object"}
 
 
 def test_inputs_and_outputs_are_collected_where_the_deployment_collects(serve: Serve, tmp_path: Path) -> None:

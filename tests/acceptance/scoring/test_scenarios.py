@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import json
 import re
 import runpy
@@ -55,7 +55,7 @@ def run(raw_data):
 def test_s1_v1_script_finds_its_model_by_name_without_azures_packages(
     start_replica: StartReplica, tmp_path: Path
 ) -> None:
-    assert importlib.util.find_spec("azureml") is None
+    assert importlib.machinery.PathFinder.find_spec("azureml") is None
     folder = tmp_path / "azureml-models" / "fraud-model" / "3"
     folder.mkdir(parents=True)
     joblib.dump(fit_model(0), folder / "fraud.joblib")

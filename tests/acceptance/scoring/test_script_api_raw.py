@@ -62,6 +62,9 @@ CASES = {
     "no content": lambda request: AMLResponse("x", 204),
     "not modified": lambda request: AMLResponse("x", 304),
     "no status": lambda request: AMLResponse("x", 99),
+    "no name": lambda request: AMLResponse("x", 200, {"a b": "1"}),
+    "control": lambda request: AMLResponse("x", 200, {"X-A": "\\x07"}),
+    "place": lambda request: [request.url, request.environ["REMOTE_PORT"]],
     "no header": lambda request: AMLResponse("x", 200, {"X-A": "\\u20ac"}),
     "two lines": lambda request: AMLResponse("x", 200, {"X-A": "a\\r\\nX-B: b"}),
     "unmade": lambda request: AMLResponse(fail(), 200, {"Content-Length": "0"}),
@@ -126,6 +129,7 @@ def test_script_is_called_for_each_method(replica: Replica, method: str) -> None
 def test_head_calls_the_script_and_drops_the_body(replica: Replica) -> None:
     reply = _ask(replica, "dumped", "HEAD", None)
     assert (reply.status, reply.body, reply.headers["content-type"]) == (201, b"", "application/json")
+    assert reply.headers["content-length"] == str(len(_ask(replica, "dumped").body))
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
@@ -201,7 +205,18 @@ def test_status_without_content_has_no_body(replica: Replica, case: str) -> None
         assert (response.read(), response.headers["content-length"]) == (b"", None)
 
 
-@pytest.mark.parametrize("case", ["no status", "no header"])
+def test_not_modified_has_no_type(replica: Replica) -> None:
+    assert _ask(replica, "not modified").headers["content-type"] is None
+
+
+def test_script_knows_the_clients_scheme_from_a_front_on_this_machine(replica: Replica) -> None:
+    url, port = _ask(replica, "place", Host="a.com", X_Forwarded_Proto="https").json()
+    assert url.startswith("https://a.com/score")
+    assert port.isdecimal()
+    assert _ask(replica, "place", Host="a.com").json()[0].startswith("http://")
+
+
+@pytest.mark.parametrize("case", ["no status", "no header", "no name", "control"])
 def test_response_that_is_no_http_is_an_internal_error(replica: Replica, case: str) -> None:
     reply = _ask(replica, case)
     assert (reply.status, reply.headers["x-ms-run-function-failed"]) == (424, "False")

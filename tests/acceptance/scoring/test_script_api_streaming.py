@@ -57,6 +57,10 @@ def endless():
     finally:
         touch("closed")
 
+def unbegun():
+    raise ValueError("before the first piece")
+    yield
+
 def quiet():
     try:
         yield "first;"
@@ -149,6 +153,13 @@ def test_exception_half_way_cuts_the_body_and_the_status_stays(replica: Replica,
         response.read()
     assert caught.value.partial in (b"first;", b"")  # http.client drops what came before
     replica.wait_for_log(error)
+    assert replica.score("short").status == 200
+
+
+def test_stream_that_fails_before_its_first_piece_is_a_failure_of_run(replica: Replica) -> None:
+    reply = replica.score("unbegun")
+    assert (reply.status, reply.headers["x-ms-run-function-failed"]) == (424, "True")
+    replica.wait_for_log("ValueError: before the first piece")
     assert replica.score("short").status == 200
 
 

@@ -79,7 +79,7 @@ def test_unknown_keys_only_warn_and_so_do_those_a_file_cannot_set(servings: Serv
         ("WORKER_COUNT", "two"),
         ("WORKER_TIMEOUT", "1.5"),
         ("AZUREML_DEBUG_PORT", "x"),
-        ("AML_APP_INSIGHTS_ENABLED", "maybe"),
+        ("AML_MDC_STORAGE_ENABLED", "maybe"),
     ],
 )
 def test_a_bad_value_is_a_configuration_error(servings: Servings, name: str, value: str) -> None:

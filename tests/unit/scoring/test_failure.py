@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlctl.scoring.failure import describe_failure, list_files, list_user_frames, render_tree, write_failure
+from mlctl.scoring.failure import describe_failure, draw_tree, list_files, list_user_frames, write_failure
 
 
 def _make_files(folder: Path, *names: str) -> None:
@@ -18,12 +18,13 @@ def _make_files(folder: Path, *names: str) -> None:
 
 def test_tree_is_sorted_and_indented(tmp_path: Path) -> None:
     _make_files(tmp_path, "b.pkl", "a/z.txt", "a/deep/x")
-    assert render_tree(tmp_path) == f"{tmp_path}/\n    a/\n        deep/\n            x\n        z.txt\n    b.pkl"
+    drawn = [f"{tmp_path.name}/", "    a/", "        deep/", "            x", "        z.txt", "    b.pkl"]
+    assert list(draw_tree(tmp_path)) == drawn
 
 
 def test_tree_and_list_stop_at_200(tmp_path: Path) -> None:
     _make_files(tmp_path, *[f"{number:03d}" for number in range(250)])
-    assert len(render_tree(tmp_path).splitlines()) == 201
+    assert list(draw_tree(tmp_path))[199:] == ["    198", "Output Truncated. First 200 lines shown."]
     assert len(list_files(tmp_path)) == 200
 
 
@@ -38,7 +39,7 @@ def test_missing_folder_is_empty(tmp_path: Path) -> None:
 
 def test_link_to_a_parent_does_not_go_on_forever(tmp_path: Path) -> None:
     (tmp_path / "up").symlink_to(tmp_path)
-    assert len(render_tree(tmp_path).splitlines()) <= 201
+    assert len(list(draw_tree(tmp_path))) <= 201
 
 
 def test_frames_outside_of_the_users_code_are_left_out(tmp_path: Path) -> None:
