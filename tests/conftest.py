@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """Give SIGINT its effect back: a shell that starts the tests in its background has them, and all theirs, ignore it."""
+    """Give SIGINT its effect back: what a shell runs in its background, and all that tests start, ignores it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
