@@ -34,6 +34,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """A connection. What costs time is done only where a request does not arrive in one piece."""
 
     url = b""
+    # The head that has not arrived as a whole yet, as its request's scope, and how long it is at least.
+    _watched: Any = None
     _head_bytes = 0
     _limit_s = 0.0
     _timer: asyncio.TimerHandle | None = None
@@ -165,7 +167,10 @@ class BoundedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, *(b"%b: %b" % header for header in headers), b"", b""])
 
     def _watch_head(self, more_bytes: int) -> None:
-        self._head_bytes += more_bytes
+        if self._watched is self.scope:
+            self._head_bytes += more_bytes
+        else:  # what came with its beginning may be a large request before it
+            self._watched, self._head_bytes = self.scope, self._measure_head()
         if self._head_bytes > _LARGEST_HEAD_BYTES:
             self._refuse(431, _TOO_LARGE)
         else:

@@ -165,3 +165,19 @@ def test_a_closed_connection_leaves_no_timer() -> None:
         client.socket.close()
         client.loop.run_until_complete(asyncio.sleep(0.01))
         assert client.protocol.timeout_keep_alive_task is None
+
+
+def test_a_half_head_behind_a_large_request_is_measured_alone() -> None:
+    body = b"x" * 100_000
+    large = b"POST /score HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    app = App()
+    with connect(app) as client:
+
+        async def receive(data: bytes) -> None:
+            client.protocol.data_received(data)
+
+        # In one piece, as a busy loop reads it.
+        client.loop.run_until_complete(receive(large + HEAD[:30]))
+        assert client.protocol.cycle.keep_alive  # a head that is too large ends the connection
+        client.loop.run_until_complete(receive(HEAD[30:] + b"12"))
+        assert client.read_answers(2) == b"abab"
