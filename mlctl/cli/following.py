@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 0.1
 _SAY_EVERY_S = 10.0
 _RATE_OVER_S = 5.0
-_BAR_WIDTH = 30
+_BAR_WIDTH, _LEAST_BAR_WIDTH = 30, 8
 _SHOWN_WORKERS = 4
 _SHOWN_FAILURES = 3
 _GAP, _INDENT = " " * 3, " " * 10
@@ -151,11 +151,14 @@ def draw_picture(job: Job, pace: Pace, width: int) -> Iterator[str]:
     done = int(progress.get("items_done") or 0)
     words = {"NotStarted": "starting", "Running": "scoring", "Finalizing": "writing", "NotResponding": "stopped"}
     word = words.get(job.status, job.status)
-    share = f"{_bar(done / total)} {100 * done / total:3.0f} %   " if total else ""
     rate = f"   {show_rate(pace.per_second, unit)}" if pace.per_second else ""
     waiting = int(total) - done if total and pace.per_second else 0
     left = f"   {show_duration(waiting / pace.per_second)} left" if waiting else ""
-    yield f"{word:<10}{share}{done:,} {unit}{rate}{left}"
+    text = f"{done:,} {unit}{rate}{left}"
+    if total:
+        text = f" {100 * done / total:3.0f} %   {text}"
+        text = _bar(done / total, width - len(_INDENT) - len(text)) + text
+    yield f"{word:<10}{text}"
     parts = [
         f"retried {int(progress.get('retries') or 0):,}",
         f"failed {unit} {int(progress.get('items_failed') or 0):,}",
@@ -178,9 +181,11 @@ def lay_out(parts: Sequence[str], width: int) -> list[str]:
     return lines
 
 
-def _bar(share: float) -> str:
-    full = min(_BAR_WIDTH, int(share * _BAR_WIDTH))
-    return "━" * full + ("╸" if full < _BAR_WIDTH else "") + "─" * (_BAR_WIDTH - full - 1)
+def _bar(share: float, room: int) -> str:
+    """Draw a bar as wide as there is room for, within bounds."""
+    width = max(_LEAST_BAR_WIDTH, min(_BAR_WIDTH, room))
+    full = min(width, int(share * width))
+    return "━" * full + ("╸" if full < width else "") + "─" * (width - full - 1)
 
 
 def _worker(worker: Mapping[str, Any]) -> str:

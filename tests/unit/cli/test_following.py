@@ -65,6 +65,14 @@ def test_people_see_rate_time_left_retries_failures_and_each_worker() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_the_picture_keeps_within_the_terminal(width: int) -> None:
+    workers = [{"number": 1, "pid": 7, "ready": True, "mini_batch": 14_802}]
+    lines = [*draw_picture(make_job(**COUNTS, items_done=1_480_000, workers=workers), make_pace(), width)]
+    assert max(map(len, lines[1:])) <= width
+    assert "━" in lines[1]
+
+
 def test_a_job_of_which_nothing_is_known_yet_has_a_picture() -> None:
     first, second, _ = draw_picture(make_job(mode="files", workers=[{"number": 1}]), Pace(), 200)
     assert first == "job fraud-1   1 worker"
