@@ -237,7 +237,7 @@ class Engine:
                 f" ({order.mini_batch_error_threshold:,}) accepts",
             )
         elif (
-            work.is_complete and committed.failed_mini_batches > order.allowed_failed_percent / 100 * work.mini_batches
+            work.is_complete and 100 * committed.failed_mini_batches > order.allowed_failed_percent * work.mini_batches
         ):
             self._fail(
                 work,

@@ -47,9 +47,7 @@ def delete(session: Session, name: str) -> None:
 def _refuse_scheduled(session: Session, name: str) -> None:
     for row in schedules.list_schedules(session.store, session.workspace):
         if scheduled_jobs.find_repeated(row) == name:
-            raise Conflict(
-                f"schedule {row.name} runs job {name} again", hint=f"mlctl schedule delete -n {row.name}, first"
-            )
+            raise Conflict(f"schedule {row.name} runs job {name} again", hint=f"mlctl schedule delete -n {row.name}")
 
 
 @contextmanager

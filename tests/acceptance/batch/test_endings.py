@@ -70,6 +70,17 @@ def test_thresholds_are_the_most_that_is_accepted(desk: Desk, settings: dict[str
         assert "ValueError: unlucky" in (ended.row.error or "")
 
 
+def test_as_many_as_the_percentage_says_are_accepted(desk: Desk) -> None:
+    script = """
+    def run(mini_batch):
+        assert int(mini_batch[0].rsplit("/", 1)[1]) >= 29
+        return mini_batch
+    """
+    settings = {"mini_batch_size": 1, "max_retries": 0, "allowed_failed_percent": 29}
+    ended = desk.run(script, desk.write_files(100), **settings)
+    assert (ended.row.state, ended.counts) == ("Completed", (100, 71, 29)), ended.row.error
+
+
 def test_a_job_that_failed_by_its_threshold_says_the_same_when_resumed(desk: Desk) -> None:
     name = desk.start(SOME_FAIL, desk.write_files(12), mini_batch_size=4, max_retries=0, error_threshold=0)
     first = desk.finish(name)
